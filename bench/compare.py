@@ -1,0 +1,418 @@
+#!/usr/bin/env python3
+"""Runs the contestants of compare.sh in interleaved rounds and prints the table.
+
+Every contestant is a process, or a group of ranks, that keeps the contract of peers/gpt2.py. This
+script starts it, records what else ran on the machine meanwhile, samples the memory after the
+timed steps (so that sampling costs nobody time), and takes medians over all steps of all rounds.
+"""
+
+import argparse
+import array
+import datetime
+import json
+import math
+import os
+import pathlib
+import platform
+import random
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+CORES = len(os.sched_getaffinity(0))
+BOUND, OURS = "gemm bound", "tessera"
+
+# layers, width, vocabulary, sequences of the global batch, tokens of a sequence
+SIZES = {"gpt2": (12, 768, 50304, 4, 256), "tiny": (2, 128, 512, 4, 32)}
+
+
+def flops_of(size):
+    """(all matrix products of a step, those that are GEMMs); a multiply-add is 2.
+
+    A layer's weights hold 12 C^2 numbers (qkv 3, out 1, up 4, down 4), the head V C; each takes
+    part in one product forward and two backward. Attention adds two products forward, four
+    backward, over the T (T + 1) / 2 pairs that the causal mask leaves. Nothing else is counted:
+    no recomputation, no norm, no optimizer.
+    """
+    layers, width, vocabulary, sequences, length = SIZES[size]
+    tokens = sequences * length
+    gemms = 3 * 2 * tokens * (layers * 12 * width**2 + vocabulary * width)
+    pairs = sequences * length * (length + 1) // 2
+    attention = layers * 6 * 2 * pairs * width
+    return gemms + attention, gemms
+
+
+class Contestant:
+    def __init__(self, name, command, ranks=1, missing="", environment=None):
+        self.name, self.command, self.ranks, self.missing = name, command, ranks, missing
+        threads = max(1, CORES // ranks)
+        self.environment = {"OMP_NUM_THREADS": str(threads)} | (environment or {})
+        self.runs = []  # one dict per round
+
+
+# --- who takes part -----------------------------------------------------------------------------
+
+
+def ours(programs, size):
+    mpi = []
+    if shutil.which("mpirun"):
+        version = subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout
+        if "Open MPI" in version:
+            mpi = ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
+
+    def why(program, needs_mpi=False):
+        if needs_mpi and not shutil.which("mpirun"):
+            return "mpirun is not installed"
+        if not (programs / program).exists():
+            log = programs / f"{program}.log"
+            return f"did not build, see {log}" if log.exists() else f"no {programs / program}"
+        return ""
+
+    yield Contestant(BOUND, [str(programs / "gemm_bound"), "--size", size], missing=why("gemm_bound"))
+    single = f"gpt2_{size}_zero0"
+    yield Contestant(OURS, [str(programs / single)], missing=why(single))
+    for stage in (0, 1, 2, 3):
+        program = f"gpt2_{size}_zero{stage}"
+        command = ["mpirun", *mpi, "-n", "2", str(programs / program)]
+        yield Contestant(f"{OURS} Zero<{stage}>", command, 2, why(program, needs_mpi=True))
+
+
+def peers(where, size):
+    python, found = None, {}
+    missing = "TESSERA_PEERS is not set"
+    if where:
+        python = next(
+            (str(p) for p in (pathlib.Path(where) / "bin/python", pathlib.Path(where)) if p.is_file()),
+            None,
+        )
+        missing = f"TESSERA_PEERS={where} is no Python and no virtual environment"
+    if python:
+        probe = (
+            "import importlib.metadata as m, json\n"
+            "print(json.dumps({d.metadata['Name'].lower(): d.version for d in m.distributions()}))"
+        )
+        answer = subprocess.run([python, "-c", probe], capture_output=True, text=True)
+        found = json.loads(answer.stdout) if answer.returncode == 0 else {}
+
+    def lacks(*packages):
+        absent = [p for p in packages if p not in found]
+        return missing if not python else f"{python} has no {absent[0]}" if absent else ""
+
+    def script(name, *options, ranks=1):
+        command = [python or "python", "-u"]
+        if ranks > 1:
+            command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+        return [*command, str(HERE / "peers" / name), "--size", size, *options]
+
+    one_compiler = {"TORCHINDUCTOR_COMPILE_THREADS": "1"}  # no helpers that hold memory
+    torch = lacks("torch", "numpy")
+    yield Contestant("torch eager", script("one_process.py"), missing=torch)
+    yield Contestant("torch compile", script("one_process.py", "--compile"), 1, torch, one_compiler)
+    yield Contestant("DDP", script("ddp.py", ranks=2), 2, torch)
+    yield Contestant("DDP compile", script("ddp.py", "--compile", ranks=2), 2, torch, one_compiler)
+    yield Contestant("FSDP2", script("fsdp.py", ranks=2), 2, torch)
+    for stage in (1, 2, 3):
+        command = script("zero.py", "--stage", str(stage), ranks=2)
+        yield Contestant(f"DeepSpeed ZeRO-{stage}", command, 2, torch or lacks("deepspeed"))
+
+
+def llmc(programs, size):
+    program = programs / "llmc"
+    missing = "" if program.exists() else f"did not build, see {program}.log"
+    if not os.environ.get("LLMC"):
+        missing = "LLMC is not set"
+    yield Contestant("llm.c", [str(program), "--size", size], missing=missing)
+
+
+# --- the machine --------------------------------------------------------------------------------
+
+
+def machine_seconds():
+    """(busy, stolen) CPU seconds of the whole machine since it started."""
+    user, nice, system, _, _, irq, softirq, steal = map(
+        int, open("/proc/stat").readline().split()[1:9]
+    )
+    tick = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + irq + softirq) / tick, steal / tick
+
+
+def own_seconds():
+    """CPU seconds of this process and of every child that has ended."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(r.ru_utime + r.ru_stime for r in both)
+
+
+def leaves(root):
+    """The processes below `root` without children: the ranks, not their launcher."""
+    children = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                text = open(f"/proc/{entry}/stat").read()
+            except OSError:
+                continue
+            state, parent = text[text.rindex(")") + 2 :].split()[:2]
+            if state != "Z":
+                children.setdefault(int(parent), []).append(int(entry))
+
+    def below(process):
+        kids = children.get(process, [])
+        return [leaf for kid in kids for leaf in below(kid)] if kids else [process]
+
+    return below(root)
+
+
+def pss(processes):
+    """Proportional set size in bytes: pages that n processes share count 1/n in each."""
+    total = 0
+    for process in processes:
+        try:
+            lines = open(f"/proc/{process}/smaps_rollup").read().split("\n")
+        except OSError:
+            continue
+        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def cpu_name():
+    for line in open("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.machine()
+
+
+def wait_for_quiet(share, patience=60):
+    """Until other programs use less than `share` of the machine for a second; False: they never did."""
+    for _ in range(patience):
+        busy, _ = machine_seconds()
+        time.sleep(1)
+        if machine_seconds()[0] - busy <= share * CORES:
+            return True
+    return False
+
+
+# --- one run ------------------------------------------------------------------------------------
+
+
+def run(contestant, arguments, timeout):
+    """Starts the contestant and returns what it measured, with memory and the machine's load."""
+    environment = os.environ | contestant.environment
+    environment.pop("OPENBLAS_CORETYPE", None)
+    environment.pop("OPENBLAS_L2_SIZE", None)
+    command = contestant.command + arguments
+    begin, (busy, stolen), own = time.time(), machine_seconds(), own_seconds()
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        text=True, env=environment, start_new_session=True,
+    )
+    complaints = []
+    reader = threading.Thread(target=lambda: complaints.extend(process.stderr), daemon=True)
+    reader.start()
+    clock = threading.Timer(timeout, os.killpg, (process.pid, signal.SIGKILL))
+    clock.start()
+    ended, memory, sampler = threading.Event(), [0], None
+
+    def sample():
+        while not ended.wait(0.05):
+            memory[0] = max(memory[0], pss(leaves(process.pid)))
+
+    result = {}
+    for line in process.stdout:
+        if not line.startswith("{") or result:
+            continue
+        try:
+            result = json.loads(line)
+        except ValueError:
+            continue
+        sampler = threading.Thread(target=sample)
+        sampler.start()
+    code = process.wait()
+    ended.set()
+    clock.cancel()
+    if sampler:
+        sampler.join()
+    reader.join(timeout=1)
+    wall = time.time() - begin
+    if code != 0 or not result:
+        said = [c.strip() for c in complaints if c.strip()]
+        errors = [c for c in said if "Error" in c or "error" in c] or said or ["nothing"]
+        return {"failed": f"status {code}, it said: {errors[-1][:160]}", "command": command}
+    others = machine_seconds()[0] - busy - (own_seconds() - own)
+    return result | {
+        "pss_bytes": result.get("pss_bytes") or memory[0],
+        "foreign": round(max(0.0, others) / (wall * CORES), 4),
+        "stolen": round((machine_seconds()[1] - stolen) / (wall * CORES), 4),
+        "wall_seconds": round(wall, 2),
+        "command": command,
+    }
+
+
+def check(contestant, result):
+    """A sentence when the answer does not keep the contract."""
+    times = result.get("seconds", [])
+    if not times and contestant.name == BOUND and "gemm_seconds" in result:
+        times = result["seconds"] = [result["gemm_seconds"]]
+    if not times or not all(isinstance(t, (int, float)) and t > 0 for t in times):
+        return "its JSON line has no list of seconds"
+    if contestant.name == BOUND:
+        return ""
+    if result.get("ranks") != contestant.ranks:
+        return f"it ran {result.get('ranks')} ranks instead of {contestant.ranks}"
+    if not math.isfinite(result.get("loss", math.nan)):
+        return f"its loss is {result.get('loss')}"
+    return ""
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def summary(contestant):
+    runs = [r for r in contestant.runs if "failed" not in r]
+    if not runs:
+        return None
+    times = [t for r in runs for t in r["seconds"]]
+    return {
+        "seconds": statistics.median(times),
+        "fastest": min(times),
+        "slowest": max(times),
+        "loss": runs[-1].get("loss"),
+        "threads": runs[-1].get("threads"),
+        "pss": max(r["pss_bytes"] for r in runs),
+        "foreign": max(r["foreign"] + r["stolen"] for r in runs),
+    }
+
+
+def table(contestants, size):
+    """Rows of text; every ratio is this row's step time over ours with the same number of ranks."""
+    flops, gemms = flops_of(size)
+    _, _, _, sequences, length = SIZES[size]
+    found = {c.name: s for c in contestants if (s := summary(c))}
+    best = {1: found.get(OURS), 2: found.get(f"{OURS} Zero<3>")}
+    bound = found.get(BOUND)
+    losses = [s["loss"] for s in found.values() if s["loss"] is not None]
+    middle = statistics.median(losses) if losses else 0
+    yield (
+        f"{'':20s} {'ranks':>7s} {'step ms':>8s} {'min..max':>14s} {'tok/s':>7s} {'GFLOP/s':>8s}"
+        f" {'of bound':>8s} {'ours is':>8s} {'GiB':>6s} {'loss':>7s} {'busy':>6s}"
+    )
+    for c in contestants:
+        s = found.get(c.name)
+        if not s:
+            failed = next((r["failed"] for r in c.runs if "failed" in r), None)
+            what = f"failed: {failed}" if failed else f"not found: {c.missing}"
+            yield f"{c.name:20s} {what if failed or c.missing else 'not run'}"
+            continue
+        is_bound = c.name == BOUND
+        mine = None if is_bound or c.name.startswith(OURS) else best.get(c.ranks)
+        row = f"{c.name:20s} {c.ranks:3d} x {CORES // c.ranks or 1:1d} {1e3 * s['seconds']:8.1f}"
+        row += f" {1e3 * s['fastest']:6.0f}..{1e3 * s['slowest']:<6.0f}"
+        row += f" {sequences * length / s['seconds']:7.1f}"
+        row += f" {(gemms if is_bound else flops) / s['seconds'] / 1e9:8.1f}"
+        row += f" {bound['seconds'] / s['seconds']:8.1%}" if bound else f" {'':8s}"
+        row += f" {s['seconds'] / mine['seconds']:7.2f}x" if mine else f" {'':8s}"
+        row += f" {s['pss'] / 2**30:6.2f}" if s["pss"] else f" {'':6s}"
+        row += f" {s['loss']:7.3f}" if s["loss"] is not None else f" {'':7s}"
+        row += f" {s['foreign']:6.1%}"
+        if s["loss"] is not None and abs(s["loss"] - middle) > 0.02 * abs(middle) + 0.05:
+            row += "  <- its loss is not the others'"
+        failures = sum("failed" in r for r in c.runs)
+        yield row + (f"  <- {failures} of {len(c.runs)} runs failed" if failures else "")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--programs", type=pathlib.Path, default=pathlib.Path("build/compare"))
+    parser.add_argument("--size", default="gpt2", choices=SIZES)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="names that contain one of these")
+    parser.add_argument("--list", action="store_true", help="print the contestants and stop")
+    parser.add_argument("--steps", type=int, default=4, help="timed steps of a run")
+    parser.add_argument("--warmup", type=int, default=2, help="steps before them")
+    parser.add_argument("--timeout", type=float, default=900, help="seconds that a run may take")
+    parser.add_argument("--max-foreign", type=float, default=0.1, metavar="SHARE",
+                        help="wait up to a minute until others use less of the machine than this")
+    options = parser.parse_args()
+    if options.steps < 1 or options.warmup < 0 or options.rounds < 1:
+        parser.error("--steps and --rounds begin at 1, --warmup at 0")
+    if options.quick:
+        options.rounds = 1
+    return options
+
+
+def main():
+    options = arguments()
+    contestants = [
+        *ours(options.programs, options.size),
+        *peers(os.environ.get("TESSERA_PEERS"), options.size),
+        *llmc(options.programs, options.size),
+    ]
+    if options.only:
+        def chosen(name):
+            return any(part.lower() in name.lower() for part in options.only)
+
+        contestants = [c for c in contestants if chosen(c.name)]
+        if not contestants:
+            sys.exit(f"compare.py: no contestant's name contains {' or '.join(options.only)}; try --list")
+    if options.list:
+        for c in contestants:
+            print(f"{c.name:20s} {'not found: ' + c.missing if c.missing else ' '.join(c.command)}")
+        return
+
+    _, _, vocabulary, sequences, length = SIZES[options.size]
+    draw = random.Random(1)
+    tokens = array.array("H", (draw.randrange(vocabulary) for _ in range(sequences * length + 1)))
+    data = options.programs / f"tokens_{options.size}.bin"
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_bytes(tokens.tobytes())
+
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    results = HERE / "results" / f"compare-{options.size}-{stamp}.jsonl"
+    results.parent.mkdir(exist_ok=True)
+    file = results.open("w")
+
+    def record(**values):
+        print(json.dumps(values), file=file, flush=True)
+
+    record(kind="machine", cpu=cpu_name(), cores=CORES, system=platform.platform(), time=stamp,
+           size=options.size, flops=flops_of(options.size)[0])
+    given = ["--data", str(data), "--memory-steps", "1"]
+    for c in contestants:
+        if c.missing:
+            record(kind="missing", name=c.name, why=c.missing)
+    for round_ in range(options.rounds):
+        here = [c for c in contestants if not c.missing]
+        for c in here if round_ % 2 == 0 else reversed(here):
+            quiet = wait_for_quiet(options.max_foreign)
+            print(f"round {round_ + 1} of {options.rounds}: {c.name}", file=sys.stderr,
+                  end="" if quiet else " (the machine is not quiet)", flush=True)
+            steps = ["--steps", str(options.steps), "--warmup", str(options.warmup)]
+            result = run(c, given + steps, options.timeout)
+            trouble = "failed" not in result and check(c, result)
+            if trouble:
+                result["failed"] = trouble
+            c.runs.append(result)
+            record(kind="run", name=c.name, round=round_ + 1, quiet=quiet, **result)
+            said = result.get("failed") or f"{1e3 * statistics.median(result['seconds']):.0f} ms"
+            print(f": {said}", file=sys.stderr)
+
+    for c in contestants:
+        if s := summary(c):
+            record(kind="median", name=c.name, ranks=c.ranks, **s)
+    print(f"{cpu_name()}, {CORES} cores; {options.size}, {sequences} x {length} tokens a step, fp32;"
+          f" medians of {options.rounds} x {options.steps} steps\n")
+    print("\n".join(table(contestants, options.size)))
+    print(f"\nof bound: the time of the step's GEMMs alone over the step's. ours is: how many times"
+          f" faster {OURS} is\n(1 rank) or {OURS} Zero<3> (2 ranks). busy: the share of the machine"
+          f" that others took in the worst run.\nEvery run: {results}")
+    if any("failed" in r for c in contestants for r in c.runs):
+        sys.exit(1)
+
+
+main()

@@ -1,0 +1,30 @@
+"""PyTorch's FSDP2 (fully_shard) over gloo, parameters sharded per block: the peer of Zero<3>."""
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+
+from gpt2 import Contestant, adamw
+
+dist.init_process_group("gloo")
+contestant = Contestant()
+mesh = init_device_mesh("cpu", (contestant.ranks,))
+model = contestant.model()
+for block in model.blocks:
+    fully_shard(block, mesh=mesh)
+fully_shard(model, mesh=mesh)
+optimizer = adamw(model)
+
+
+def step():
+    loss = model(contestant.tokens, contestant.targets)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.detach()
+
+
+contestant.measure(step)
+dist.destroy_process_group()

@@ -1,0 +1,125 @@
+/// Products of small matrices that lie in the first caches, a block of registers at a time.
+#pragma once
+
+#include <tessera/backend/cpu/simd.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace tessera::simd::inline TESSERA_SIMD {
+
+/// A block of a product is block_rows x panel floats: its sums, a row of the right matrix and one
+/// broadcast fill the register file (16 registers, or 32 with AVX-512).
+inline constexpr int block_rows = lanes == 16 ? 12 : 6;
+inline constexpr int short_rows = 4;  // for the last rows of a tile
+inline constexpr int panel = 2 * lanes;
+
+template <int Rows>
+struct Block {
+  Vec at[Rows][2]{};
+};
+
+/// The left matrix of a product: element (m, k) is at[m * row + k * step].
+struct Left {
+  float const* at;
+  std::ptrdiff_t row, step;
+};
+/// The right one: element (k, n) is at[k * row + n].
+struct Right {
+  float const* at;
+  std::ptrdiff_t row;
+};
+/// Where results go; columns beyond cols are left alone.
+struct Target {
+  float* at;
+  std::ptrdiff_t row;
+  int rows, cols;
+};
+
+/// sum over k in [first, last) of a(m + ., k) b(k, n + .)
+template <int Rows>
+[[gnu::always_inline]] inline Block<Rows> product(Left a, Right b, int m, int n, int first,
+                                                  int last) {
+  Block<Rows> c;
+  float const* left = a.at + m * a.row + first * a.step;
+  float const* right = b.at + first * b.row + n;
+  for (int k = first; k < last; ++k) {
+    Vec const x = load(right), y = load(right + lanes);
+    unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
+      float const l = left[i * a.row];
+      c.at[i][0] += l * x;
+      c.at[i][1] += l * y;
+    });
+    left += a.step;
+    right += b.row;
+  }
+  return c;
+}
+
+/// Rows of the blocks that cover this many.
+constexpr int covered(int rows) {
+  int row = 0;
+  while (rows - row > short_rows) row += block_rows;
+  return row < rows ? row + short_rows : row;
+}
+static_assert(covered(64) == 64 && covered(32) <= 36 && covered(63) == 64 && covered(58) <= 60);
+
+/// f(first row, constant number of rows) for blocks that cover rows.
+template <class F>
+[[gnu::always_inline]] inline void each_block(int rows, F f) {
+  int row = 0;
+  for (; rows - row > short_rows; row += block_rows)
+    f(row, std::integral_constant<int, block_rows>{});
+  if (row < rows) f(row, std::integral_constant<int, short_rows>{});
+}
+
+/// to = f(row, block, to) for the elements of a block that lie inside the target.
+template <int Rows, class F>
+[[gnu::always_inline]] inline void put(Block<Rows> const& c, Target to, int m, int n, F f) {
+  unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
+    if (m + i >= to.rows) return;
+    float* const at = to.at + (m + i) * to.row + n;
+    if (n + panel <= to.cols) {
+      store(at, f(m + i, c.at[i][0], at, lanes));
+      store(at + lanes, f(m + i, c.at[i][1], at + lanes, lanes));
+    } else {
+      int const left = to.cols - n;
+      store(at, f(m + i, c.at[i][0], at, left), left);
+      if (left > lanes)
+        store(at + lanes, f(m + i, c.at[i][1], at + lanes, left - lanes), left - lanes);
+    }
+  });
+}
+
+/// Brings rows [first, first + n) nearer, those below end.
+[[gnu::always_inline]] inline void fetch(float const* from, std::ptrdiff_t stride, int first, int n,
+                                         int end, int cols) {
+  for (int r = first; r < first + n && r < end; ++r)
+    for (int c = 0; c < cols; c += 16) __builtin_prefetch(from + r * stride + c);
+}
+
+/// to[r, 0 .. padded) = from[r, 0 .. cols) for r < rows, 0 in between.
+inline void copy_rows(float const* from, std::ptrdiff_t stride, int rows, int cols, int padded,
+                      float* to) {
+  for (int r = 0; r < rows; ++r)
+    for (int c = 0; c < padded; c += lanes)
+      store(to + r * padded + c, load(from + r * stride + c, cols - c));
+}
+
+/// to[c, r] = scale * from[r, c]: padded rows of height floats; 0 where from ends.
+inline void copy_transposed(float const* from, std::ptrdiff_t stride, int rows, int cols,
+                            int padded, int height, float scale, float* to) {
+  for (int r = 0; r < height; r += lanes)
+    for (int c = 0; c < padded; c += lanes) {
+      Vec x[lanes];
+      unrolled<lanes>([&](auto i) __attribute__((always_inline)) {
+        x[i] = r + i < rows ? scale * load(from + (r + i) * stride + c, cols - c) : Vec{};
+      });
+      transpose(x);
+      unrolled<lanes>([&](auto i)
+                          __attribute__((always_inline)) { store(to + (c + i) * height + r, x[i]); });
+    }
+}
+
+}  // namespace tessera::simd::inline TESSERA_SIMD

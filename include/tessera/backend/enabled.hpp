@@ -1,0 +1,4 @@
+/// The enabled backends, complete: what an op's file includes to give its kernels.
+#pragma once
+
+#include <tessera/backend/cpu/cpu.hpp>

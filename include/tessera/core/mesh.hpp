@@ -1,0 +1,17 @@
+/// How many ranks each axis has. Tensor neighbours are adjacent ranks, then data, then stages.
+#pragma once
+
+namespace tessera {
+
+struct Mesh {
+  int data = 1;    // ranks that hold the same layers and see different samples
+  int domain = 1;  // data ranks that share memory (one MPI-3 window): divides data, neighbours in rank
+  int stages = 1;
+  int tensor = 1;
+
+  constexpr int ranks() const { return data * stages * tensor; }
+  constexpr int domains() const { return data / domain; }
+  bool operator==(Mesh const&) const = default;
+};
+
+}  // namespace tessera

@@ -1,0 +1,35 @@
+/// Which backends and storage types this translation unit enables. The inline namespace names them,
+/// so op tables of different settings are different entities and never mix in one program.
+#pragma once
+
+#if defined(__CUDACC__)
+#define TESSERA_BOTH __host__ __device__
+#else
+#define TESSERA_BOTH
+#endif
+
+#ifdef TESSERA_DOUBLE
+#define TESSERA_SETTING cpu_double
+#else
+#define TESSERA_SETTING cpu
+#endif
+
+namespace tessera::inline TESSERA_SETTING {
+
+/// Storage type of weights and activations. double exists for finite-difference tests.
+#ifdef TESSERA_DOUBLE
+using Real = double;
+#else
+using Real = float;
+#endif
+
+struct Cpu;
+
+template <class... B>
+struct Backends {
+  static constexpr int size = sizeof...(B);
+};
+using Enabled = Backends<Cpu>;
+inline constexpr int backends = Enabled::size;
+
+}  // namespace tessera::inline TESSERA_SETTING

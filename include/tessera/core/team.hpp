@@ -1,0 +1,27 @@
+/// The one way a kernel loops. A kernel is written against these verbs and never names a thread, a
+/// warp or a stream, so one source runs on a core and on a GPU.
+///
+///   Team (the whole launch)  each(n, f(i))      f for every i, any order, in parallel
+///                            run(kernel)        kernel(lane, r) for every r < kernel.rows()
+///   Lane (one row)           each(n, f(c))      f for every column
+///                            sum(n, f(c))       fixed tree over 128 partials: same bits on every lane
+///                            max(n, f(c))
+///                            once(f)            f a single time
+#pragma once
+
+#include <tessera/core/setting.hpp>
+
+#include <concepts>
+#include <cstdint>
+
+namespace tessera {
+
+template <class T>
+concept Team = T::is_team;
+template <class L>
+concept Lane = L::is_lane;
+
+/// partials[i % 128] collect, then halves fold: what every lane's reduction computes.
+inline constexpr int lane_partials = 128;
+
+}  // namespace tessera

@@ -1,0 +1,171 @@
+/// From graphs to the facts that planners need: flat buffers, bytes and flops of every segment.
+#pragma once
+
+#include <tessera/graph/model.hpp>
+#include <tessera/plan/facts.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+
+/// Parameters start at multiples of this many elements in their flat buffer.
+inline constexpr std::int64_t parameter_alignment = 64;
+
+/// Where a parameter of a segment lives: which of the segment's flats, and from which element on.
+struct ParameterPlace {
+  int flat = -1;  // in Facts::flats
+  int use = -1;   // in SegmentInfo::flats
+  std::int64_t offset = 0;
+};
+
+/// Offsets of the fields of one micro-batch in its buffer.
+struct BatchFields {
+  Bytes tokens = 0, targets = 0, loss_scale = 0, bytes = 0;
+};
+constexpr BatchFields batch_fields(std::int64_t sequences, std::int64_t tokens) {
+  Bytes const field = aligned(4 * sequences * tokens);
+  return {0, field, 2 * field, 2 * field + aligned(Bytes(sizeof(Real)))};
+}
+
+namespace detail {
+
+struct Flats {
+  std::vector<FlatInfo> flats;
+  std::vector<std::vector<ParameterPlace>> places;  // [segment][parameter]
+  std::vector<std::vector<int>> uses;               // [segment]: flats, own ones first
+  std::int64_t tied_has = 0, tied_wants = 0;        // two shapes of one tied parameter
+};
+
+template <class Model, int I, class S>
+constexpr void assign_flats(Flats& f) {
+  int own = -1, frozen = -1;
+  std::vector<ParameterPlace> places;
+  std::vector<int> uses;
+  auto const use_of = [&](int flat) {
+    for (int u = 0; u < int(uses.size()); ++u)
+      if (uses[u] == flat) return u;
+    uses.push_back(flat);
+    return int(uses.size()) - 1;
+  };
+  auto const open = [&](FlatInfo const& info) {
+    f.flats.push_back(info);
+    return int(f.flats.size()) - 1;
+  };
+  for (ParameterInfo const& p : parameters<Model, I, S>) {
+    std::int64_t const n = round_up(p.shape.count(), parameter_alignment);
+    if (!p.tie.empty()) {
+      int flat = -1;
+      for (int i = 0; i < int(f.flats.size()); ++i)
+        if (f.flats[i].tied && f.flats[i].name == p.tie) flat = i;
+      if (flat < 0)
+        flat = open({.name = p.tie, .layers = 1, .elements = n, .trainable = !p.frozen, .tied = true});
+      if (f.flats[flat].elements != n) f.tied_has = n, f.tied_wants = f.flats[flat].elements;
+      places.push_back({flat, use_of(flat), 0});
+      continue;
+    }
+    int& flat = p.frozen ? frozen : own;
+    if (flat < 0)
+      flat = open({.name = field_name<Model, I>,
+                   .layers = repeats<Model, I>,
+                   .elements = 0,
+                   .trainable = !p.frozen,
+                   .tied = false});
+    places.push_back({flat, use_of(flat), f.flats[flat].elements});
+    f.flats[flat].elements += n;
+  }
+  f.places.push_back(places);
+  f.uses.push_back(uses);
+}
+
+template <class Model, class S>
+constexpr Flats all_flats() {
+  Flats f;
+  [&]<int... I>(std::integer_sequence<int, I...>) {
+    (assign_flats<Model, I, S>(f), ...);
+  }(std::make_integer_sequence<int, segments<Model>>{});
+  return f;
+}
+
+template <class Model, int I, class S>
+struct PlacesOf {
+  static constexpr std::vector<ParameterPlace> make() { return all_flats<Model, S>().places[I]; }
+};
+
+template <class Model, int I, class S>
+constexpr SegmentInfo describe_segment(Flats const& flats, Bytes& workspace) {
+  auto const& g = graph<Model, I, S>;
+  Nodes const nodes(g.begin(), g.end());
+  Lifetimes const l = lay_out(g, I == segments<Model> - 1);
+  SegmentInfo s{.name = field_name<Model, I>, .layers = repeats<Model, I>};
+  s.kept = l.kept, s.scratch = l.scratch;
+  if (I < segments<Model> - 1) s.output = bytes_of(g[std::size_t(forward_nodes(g) - 1)]);
+  for (int u = 0; u < int(flats.uses[I].size()); ++u)
+    s.flats[std::size_t(u)].flat = flats.uses[I][u];
+  auto const use = [&](int parameter_node) -> FlatUse& {
+    return s.flats[std::size_t(flats.places[I][g[std::size_t(parameter_node)].parameter].use)];
+  };
+  for (Node const& n : g) {
+    for (int j : n.in)
+      if (j >= 0 && g[std::size_t(j)].role == Role::parameter)
+        (n.part == Part::forward ? use(j).forward : use(j).backward) = true;
+    if (n.grad_of >= 0) use(n.grad_of).gradient = true;
+    if (!n.op) continue;
+    Signature const signed_ = signature(nodes, n);
+    if (!n.skip_in_training)
+      (n.part == Part::forward ? s.forward_flops : s.backward_flops) += n.op->flops(signed_);
+    for (auto const bytes : n.op->workspace) workspace = std::max(workspace, bytes(signed_));
+  }
+  return s;
+}
+
+/// Vocabularies of the ops that read tokens or targets: the first, and the first that differs.
+template <class Model, class S>
+constexpr std::array<std::int64_t, 2> vocabularies() {
+  std::array<std::int64_t, 2> v{0, 0};
+  auto const look = [&](auto const& g) {
+    for (Node const& n : g)
+      if (n.op && n.op->traits.vocabulary >= 0 && n.part == Part::forward) {
+        auto const operand = std::size_t(n.in[std::size_t(n.op->traits.vocabulary)]);
+        std::int64_t const size = g[operand].shape[0];
+        if (v[0] == 0) v = {size, size};
+        if (size != v[0] && v[1] == v[0]) v[1] = size;
+      }
+  };
+  [&]<int... I>(std::integer_sequence<int, I...>) {
+    (look(graph<Model, I, S>), ...);
+  }(std::make_integer_sequence<int, segments<Model>>{});
+  return v;
+}
+
+template <class Model, class S>
+struct ModelIsSound {
+  static constexpr std::array<std::int64_t, 2> v = vocabularies<Model, S>();
+  static constexpr std::int64_t has = all_flats<Model, S>().tied_has;
+  static constexpr std::int64_t wants = all_flats<Model, S>().tied_wants;
+  static constexpr rule::VocabulariesAgree<v[0], v[1]> vocabularies_agree{};
+  static constexpr rule::TiedShapesAgree<has, wants> tied_shapes_agree{};
+};
+
+}  // namespace detail
+
+/// Where each parameter of segment I lives.
+template <class Model, int I, class S>
+inline constexpr auto places = freeze<detail::PlacesOf<Model, I, S>>();
+
+/// Number of tokens the model knows; 0 if no op reads tokens.
+template <class Model, class S>
+inline constexpr std::int64_t vocabulary = detail::vocabularies<Model, S>()[0];
+
+template <class Model, class S>
+constexpr Facts describe() {
+  static_assert(sizeof(detail::ModelIsSound<Model, S>) > 0);
+  detail::Flats const flats = detail::all_flats<Model, S>();
+  Facts f;
+  f.flats = flats.flats;
+  f.sequences = S::sequences, f.tokens = S::tokens;
+  f.batch = batch_fields(S::sequences, S::tokens).bytes;
+  [&]<int... I>(std::integer_sequence<int, I...>) {
+    (f.segments.push_back(detail::describe_segment<Model, I, S>(flats, f.workspace)), ...);
+  }(std::make_integer_sequence<int, segments<Model>>{});
+  return f;
+}
+
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,0 +1,185 @@
+/// Values, nodes and the op table: a traced model is a value, one node per operation in execution
+/// order. Nothing here knows an op by name.
+#pragma once
+
+#include <tessera/core/bytes.hpp>
+#include <tessera/core/view.hpp>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace tessera::inline TESSERA_SETTING {
+
+inline constexpr int operands = 6;
+inline constexpr int extras = 2;  // outputs of an op beside its main one
+
+/// The grammar of a graph: closed. What is computed is an Op.
+enum class Role : std::uint8_t {
+  op,
+  input,      // the previous segment's output
+  data,       // a field of the batch, named by Node::field
+  parameter,  // Node::parameter: index in the segment's parameter table
+  seed,       // gradient of the segment's output
+  extra       // a further output of the op that names it in Node::extra
+};
+enum class Part : std::uint8_t { forward, backward };
+enum class Field : std::uint8_t {
+  tokens,     // int32 [sequences, tokens]
+  targets,    // int32 [sequences, tokens]; -1 is ignored
+  loss_scale  // Real [1]: one over the valid tokens of the global batch
+};
+enum class DType : std::uint8_t { real, int32 };
+
+constexpr Bytes size_of(DType t) {
+  return t == DType::real ? Bytes(sizeof(Real)) : 4;
+}
+
+/// Untyped view of a value; converts to the View<T> that a kernel asks for.
+struct Tensor {
+  void* at = nullptr;
+  Shape shape{};
+  template <class T>
+  operator View<T>() const {
+    return {static_cast<T*>(at), shape};
+  }
+};
+
+/// What shapes an op's node has: enough to prepare a kernel before memory exists.
+struct Signature {
+  Shape out{};
+  std::array<Shape, operands> in{};
+  std::array<Shape, extras> extra{};
+  int attribute = 0;
+  double number = 0;
+};
+
+/// One execution of a kernel.
+struct Call {
+  Tensor out{};
+  std::array<Tensor, operands> in{};
+  std::array<Tensor, extras> extra{};
+  int attribute = 0;
+  double number = 0;
+  std::array<bool, 1 + extras> accumulate{};  // outputs that add to what is there: out, extra...
+  void* workspace = nullptr;
+  void* state = nullptr;  // what the kernel's prepare() returned
+};
+
+/// What passes may ask of an op; an open question is a new trait, never a case by name.
+struct Traits {
+  unsigned overwrites = 0;        // operands (bit k) whose buffer the main output may take
+  unsigned extra_overwrites = 0;  // operands whose buffer extra 0 may take
+  unsigned accumulates = 0;    // outputs (bit 0: main, 1 + i: extra i) that honour Call::accumulate
+  int result_in_backward = 0;  // 1 + i: extra i is the result of the forward op it differentiates
+  int vocabulary = -1;         // operand whose extent 0 bounds the integers the op reads
+  bool gemm = false;
+};
+
+/// Two extents that should be equal: a value, so that a rule prints the numbers on every compiler.
+struct ShapeFault {
+  std::int64_t has = 0, wants = 0;
+  constexpr explicit operator bool() const { return has != wants; }
+};
+
+struct Adjoint;
+
+/// What passes and the executor see of an op: graph/op.hpp makes it from a user's struct.
+struct Op {
+  std::string_view name;
+  int inputs = 0;
+  int extras = 0;
+  Traits traits{};
+  Shape (*shape)(Signature const&) = nullptr;
+  Shape (*extra_shape)(Signature const&, int) = nullptr;
+  void (*adjoint)(Adjoint&) = nullptr;  // null: only an adjoint emits it
+  double (*flops)(Signature const&) = nullptr;
+  ShapeFault (*check)(Signature const&) = nullptr;
+  std::array<void (*)(Call const&), backends> kernel{};
+  std::array<std::shared_ptr<void> (*)(Signature const&), backends> prepare{};
+  std::array<Bytes (*)(Signature const&), backends> workspace{};
+};
+
+struct Node {
+  Role role = Role::op;
+  Part part = Part::forward;
+  DType dtype = DType::real;
+  Field field = Field::tokens;
+  Op const* op = nullptr;
+  Shape shape{};
+  std::array<int, operands> in{-1, -1, -1, -1, -1, -1};
+  std::array<int, extras> extra{-1, -1};
+  int attribute = 0;
+  double number = 0;
+  int parameter = -1;
+  int grad = -1;     // input nodes: the node that holds their gradient
+  int grad_of = -1;  // nodes whose output is (a part of) that parameter node's gradient
+  bool accumulate = false;     // adds to a gradient that an earlier node of this pass has written
+  bool skip_in_training = false;  // a later node computes it on the way
+  int alias = -1;    // shares the buffer of that node
+};
+using Nodes = std::vector<Node>;
+
+struct Tape;
+
+/// What a layer's forward passes around while it is traced.
+struct Value {
+  Tape* trace = nullptr;
+  int id = -1;
+  constexpr Shape const& shape() const;
+};
+
+struct Tape {
+  Nodes nodes;
+  std::vector<int> node_of_parameter;  // -1 until a layer reads it
+  std::vector<char> frozen;            // per parameter: gets no gradient
+  bool probing = false;    // shapes are not looked at: only whether the layer is constexpr
+  bool recording = false;  // keep the first fault instead of throwing at the spot
+  ShapeFault fault{};
+  Op const* fault_op = nullptr;
+  Op const* no_adjoint = nullptr;  // an op on the way to a parameter that cannot be differentiated
+  Part part = Part::forward;       // of nodes pushed now
+
+  constexpr int push(Node n) {
+    n.part = part;
+    nodes.push_back(n);
+    return int(nodes.size()) - 1;
+  }
+};
+
+constexpr Shape const& Value::shape() const {
+  return trace->nodes[id].shape;
+}
+
+constexpr Signature signature(Nodes const& nodes, Node const& n) {
+  Signature s{.out = n.shape, .attribute = n.attribute, .number = n.number};
+  for (int k = 0; k < operands; ++k)
+    if (n.in[k] >= 0) s.in[k] = nodes[n.in[k]].shape;
+  for (int k = 0; k < extras; ++k)
+    if (n.extra[k] >= 0) s.extra[k] = nodes[n.extra[k]].shape;
+  return s;
+}
+
+/// Appends an op's node and those of its further outputs; shapes are what the op's rules say.
+constexpr Value append(Tape& t, Op const& op, Node n) {
+  n.op = &op;
+  Signature const s = signature(t.nodes, n);
+  if (t.probing) {
+    n.shape = s.in[0];
+    return {&t, t.push(n)};
+  }
+  if (t.recording && op.check)
+    if (ShapeFault const f = op.check(s)) {
+      if (!t.fault_op) t.fault = f, t.fault_op = &op;
+      n.op = nullptr, n.role = Role::input, n.shape = s.in[0];
+      return {&t, t.push(n)};
+    }
+  for (int k = 0; k < op.extras; ++k)
+    n.extra[k] = t.push({.role = Role::extra, .shape = op.extra_shape(s, k)});
+  n.shape = op.shape(s);
+  return {&t, t.push(n)};
+}
+
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,0 +1,258 @@
+/// A model is an aggregate whose members are segments; each one's output is the next one's input. A
+/// segment is traced once, whatever its repeat count.
+#pragma once
+
+#include <tessera/core/fields.hpp>
+#include <tessera/core/glob.hpp>
+#include <tessera/graph/adjoint.hpp>
+#include <tessera/graph/lifetime.hpp>
+#include <tessera/graph/path.hpp>
+#include <tessera/graph/rules.hpp>
+#include <tessera/op/add.hpp>
+
+#include <span>
+
+namespace tessera::inline TESSERA_SETTING {
+
+/// Count layers of one kind, traced once. A member of a model.
+template <int Count, class Layer>
+struct Repeat {
+  static_assert(Count > 0, "Repeat<Count, Layer>: Count must be positive");
+  Layer layer;
+};
+
+struct ParameterInfo {
+  Path path{};  // whole, with '*' for the layer number: "blocks.*.mlp.up.weight"
+  Shape shape{};
+  Init init{};
+  std::string_view tie{};
+  bool frozen = false;
+};
+
+namespace detail {
+
+template <class L>
+constexpr void number(L& layer, Path const& path, std::vector<ParameterInfo>& table) {
+  if constexpr (std::is_base_of_v<ParameterSlot, L>) {
+    for (int i = 0; i < int(table.size()); ++i)
+      if (!layer.tie.empty() && table[i].tie == layer.tie) {
+        layer.id = i;
+        return;
+      }
+    layer.id = int(table.size());
+    table.push_back({path, layer.shape, layer.init, layer.tie});
+  } else if constexpr (!std::is_arithmetic_v<L> && !std::is_enum_v<L>) {
+    constexpr tessera::rule::LayerIsAggregate<L> checked{};
+    (void)checked;
+    for_each_field(layer,
+                   [&]<int I>(auto& member) { number(member, path / field_name<L, I>, table); });
+  }
+}
+
+template <class Part>
+struct Repeated {
+  using layer = Part;
+  static constexpr int count = 1;
+};
+template <int Count, class L>
+struct Repeated<Repeat<Count, L>> {
+  using layer = L;
+  static constexpr int count = Count;
+};
+
+}  // namespace detail
+
+template <class Model, int I>
+using layer_of = typename detail::Repeated<field_type<Model, I>>::layer;
+template <class Model, int I>
+inline constexpr int repeats = detail::Repeated<field_type<Model, I>>::count;
+template <class Model, int I>
+inline constexpr bool is_repeated = !std::is_same_v<layer_of<Model, I>, field_type<Model, I>>;
+template <class Model>
+inline constexpr int segments = field_count<Model>;
+
+/// What tracing needs to know beside the model: S::sequences, S::tokens of a micro-batch, S::frozen
+/// (patterns of parameters that are not trained).
+template <class S>
+concept Setup = requires {
+  { S::sequences + S::tokens } -> std::convertible_to<int>;
+  { S::frozen } -> std::convertible_to<std::span<std::string_view const>>;
+};
+
+namespace detail {
+
+template <class Model, int I, class S>
+constexpr std::vector<ParameterInfo> parameter_table() {
+  layer_of<Model, I> layer{};
+  std::vector<ParameterInfo> t;
+  Path const root = Path{} / field_name<Model, I>;
+  number(layer, is_repeated<Model, I> ? root / "*" : root, t);
+  for (ParameterInfo& p : t)
+    for (std::string_view pattern : S::frozen)
+      p.frozen = p.frozen || matches(pattern, p.path.view());
+  return t;
+}
+
+/// The layer's call operator once, on a Value. The trace may carry flags; it comes back filled.
+template <class Layer>
+constexpr Value trace(Tape& t, Shape input, bool from_tokens) {
+  Layer layer{};
+  std::vector<ParameterInfo> table;
+  number(layer, {}, table);
+  t.node_of_parameter.assign(table.size(), -1);
+  Value const x{&t, t.push({.role = from_tokens ? Role::data : Role::input,
+                            .dtype = from_tokens ? DType::int32 : DType::real,
+                            .field = Field::tokens,
+                            .shape = input})};
+  Value const y = layer(x);
+  if (y.trace != &t)
+    throw "trace: the layer returned a value that was not made from its argument";
+  if (y.id != int(t.nodes.size()) - 1)
+    throw "trace: the layer computes something after its result";
+  return y;
+}
+
+template <class Layer>
+constexpr int probe() {
+  Tape t;
+  t.probing = true;
+  trace<Layer>(t, shape_of(2, 2, 2), false);
+  return 0;
+}
+template <class Layer>
+concept Callable = requires(Layer const layer, Value v) {
+  { layer(v) } -> std::same_as<Value>;
+};
+template <class Layer>
+concept ConstexprCallable = requires { typename std::integral_constant<int, probe<Layer>()>; };
+
+template <class Layer>
+constexpr Tape recorded(Shape input, bool from_tokens) {
+  Tape t;
+  t.recording = true;
+  trace<Layer>(t, input, from_tokens);
+  return t;
+}
+struct Faults {
+  Op const* op = nullptr;
+  ShapeFault fault{};
+  int unused = -1;  // a parameter that the call operator does not read
+};
+template <class Layer>
+constexpr Faults faults(Shape input, bool from_tokens) {
+  Tape const t = recorded<Layer>(input, from_tokens);
+  Faults f{t.fault_op, t.fault, -1};
+  for (int i = int(t.node_of_parameter.size()); i-- > 0;)
+    if (t.node_of_parameter[i] < 0) f.unused = i;
+  return f;
+}
+
+template <class Layer>
+struct CanBeTraced : tessera::rule::LayerIsAggregate<Layer>,
+                     tessera::rule::LayerHasCall<Layer, Callable<Layer>>,
+                     tessera::rule::CallIsConstexpr<Layer, ConstexprCallable<Layer>> {};
+
+}  // namespace detail
+
+/// The transient vector that Source::make() returns, as a constant of exactly its size.
+template <class Source>
+constexpr auto freeze() {
+  constexpr std::size_t n = Source::make().size();
+  auto const v = Source::make();
+  std::array<typename decltype(v)::value_type, n> out{};
+  for (std::size_t i = 0; i < n; ++i) out[i] = v[i];
+  return out;
+}
+
+template <class Model, int I, class S>
+constexpr Shape segment_input();
+
+namespace detail {
+
+// The rules that print numbers stand apart from the trace that throws: clang++ 14 does not evaluate
+// a function whose body contains a failed rule, and the notes with the chain of layers would be lost.
+template <class Model, int I, class S>
+struct TraceIsSound : CanBeTraced<layer_of<Model, I>> {
+  static constexpr Faults f = faults<layer_of<Model, I>>(segment_input<Model, I, S>(), I == 0);
+  static constexpr tessera::rule::ShapesAgree<layer_of<Model, I>, f.op, f.fault.has, f.fault.wants>
+      shapes{};
+  static constexpr tessera::rule::ParametersAreUsed<layer_of<Model, I>, f.unused> used{};
+};
+
+template <class Model, int I, class S>
+struct OutputOf : TraceIsSound<Model, I, S> {
+  static constexpr Shape value = [] {
+    Tape t;
+    return trace<layer_of<Model, I>>(t, segment_input<Model, I, S>(), I == 0).shape();
+  }();
+};
+
+}  // namespace detail
+
+template <class Model, int I, class S>
+inline constexpr Shape segment_output = detail::OutputOf<Model, I, S>::value;
+
+template <class Model, int I, class S>
+constexpr Shape segment_input() {
+  if constexpr (I == 0)
+    return shape_of(S::sequences, S::tokens);
+  else
+    return segment_output<Model, I - 1, S>;
+}
+
+namespace detail {
+
+template <class Model, int I, class S>
+struct ForwardTrace
+    : TraceIsSound<Model, I, S>,
+      tessera::rule::RepeatKeepsShape<layer_of<Model, I>,
+                                      repeats<Model, I> == 1 || segment_input<Model, I, S>() ==
+                                                                    segment_output<Model, I, S>> {};
+
+template <class Model, int I, class S>
+constexpr Tape differentiated() {
+  Tape t;
+  for (ParameterInfo const& p : parameter_table<Model, I, S>()) t.frozen.push_back(p.frozen);
+  trace<layer_of<Model, I>>(t, segment_input<Model, I, S>(), I == 0);
+  differentiate(t, I == segments<Model> - 1, table<Add>, table<AddInto>);
+  return t;
+}
+
+template <class Model, int I, class S>
+struct IsDifferentiable : ForwardTrace<Model, I, S> {
+  static constexpr Op const* stuck = differentiated<Model, I, S>().no_adjoint;
+  static constexpr tessera::rule::OpIsDifferentiable<stuck> checked{};
+};
+
+template <class Model, int I, class S>
+struct TrainingGraph : IsDifferentiable<Model, I, S> {
+  static constexpr Nodes make() {
+    Tape t = differentiated<Model, I, S>();
+    Nodes g = prune(t.nodes, I > 0);
+    reuse_buffers(g, I == segments<Model> - 1);
+    return g;
+  }
+};
+template <class Model, int I, class S>
+struct SlotsOf {
+  static constexpr std::vector<Slot> make() {
+    Nodes const g = TrainingGraph<Model, I, S>::make();
+    return lay_out(g, I == segments<Model> - 1).slots;
+  }
+};
+template <class Model, int I, class S>
+struct ParametersOf {
+  static constexpr std::vector<ParameterInfo> make() { return parameter_table<Model, I, S>(); }
+};
+
+}  // namespace detail
+
+/// Forward and backward of segment I: nodes, the places of their values, and its parameters.
+template <class Model, int I, class S>
+inline constexpr auto graph = freeze<detail::TrainingGraph<Model, I, S>>();
+template <class Model, int I, class S>
+inline constexpr auto slots = freeze<detail::SlotsOf<Model, I, S>>();
+template <class Model, int I, class S>
+inline constexpr auto parameters = freeze<detail::ParametersOf<Model, I, S>>();
+
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,0 +1,56 @@
+/// Parameters as members of layers: shape, initial values, and the name that ties several to one.
+#pragma once
+
+#include <tessera/core/shape.hpp>
+
+#include <cstddef>
+#include <string_view>
+
+namespace tessera {
+
+/// How a parameter's first values are drawn: from a counter-based generator keyed by seed, path and
+/// element, so they do not depend on the layout.
+struct Init {
+  enum Kind : unsigned char { zeros, ones, normal } kind = normal;
+  float deviation = 0.02f;
+};
+inline constexpr Init zeros{Init::zeros, 0};
+inline constexpr Init ones{Init::ones, 0};
+constexpr Init normal(float deviation) {
+  return {Init::normal, deviation};
+}
+
+struct ParameterSlot {
+  Shape shape{};
+  Init init{};
+  std::string_view tie{};
+  int id = -1;
+};
+
+/// A member of a layer: `Param<Out, In> weight;` or `Param<Width> gain = ones;`.
+template <int... Extents>
+struct Param : ParameterSlot {
+  constexpr Param(Init first = {}) : ParameterSlot{shape_of(Extents...), first} {
+    static_assert(((Extents > 0) && ...), "Param<Extents...>: every extent must be positive");
+  }
+};
+
+/// A string as a template argument.
+template <std::size_t N>
+struct Name {
+  char text[N]{};
+  constexpr Name(char const (&s)[N]) {
+    for (std::size_t i = 0; i < N; ++i) text[i] = s[i];
+  }
+  constexpr std::string_view view() const { return {text, N - 1}; }
+};
+
+/// One parameter used in several places, also across segments: same name, same storage.
+template <Name Tie, int... Extents>
+struct Tied : ParameterSlot {
+  constexpr Tied(Init first = {}) : ParameterSlot{shape_of(Extents...), first, Tie.view()} {
+    static_assert(((Extents > 0) && ...), "Tied<Name, Extents...>: every extent must be positive");
+  }
+};
+
+}  // namespace tessera

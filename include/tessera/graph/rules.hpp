@@ -1,0 +1,67 @@
+/// Refusals about layers and how they compose. Numbers are template arguments, so that every
+/// compiler prints them.
+#pragma once
+
+#include <tessera/graph/graph.hpp>
+
+namespace tessera::inline TESSERA_SETTING::rule {
+
+template <class Layer>
+struct LayerIsAggregate {
+  static_assert(__is_aggregate(Layer),
+                "tessera: a layer or model is an aggregate: public members, no constructor, no base; "
+                "give members default values instead of a constructor");
+};
+template <class Layer, bool Has>
+struct LayerHasCall {
+  static_assert(Has,
+                "tessera: a layer needs constexpr Value operator()(Value) const");
+};
+template <class Layer, bool Constexpr>
+struct CallIsConstexpr {
+  static_assert(Constexpr,
+                "tessera: a layer's call operator must be constexpr, and call only constexpr "
+                "functions: the model is traced while the program compiles");
+};
+/// Op: see the op's table in the message; Has, Wants: the extents that differ.
+template <class Layer, Op const* Op, std::int64_t Has, std::int64_t Wants>
+struct ShapesAgree {
+  static_assert(Has == Wants,
+                "tessera: inside this layer an op's operands do not fit together: Has is the extent "
+                "it got, Wants the extent it takes; the chain of layers is in the notes");
+};
+template <class Layer, int Index>
+struct ParametersAreUsed {
+  static_assert(Index < 0,
+                "tessera: a parameter of this layer is not used by its call operator (Index counts "
+                "its parameters from 0): use it or remove it");
+};
+template <Op const* Op>
+struct OpIsDifferentiable {
+  static_assert(Op == nullptr,
+                "tessera: this op has no adjoint and stands between a parameter and the loss; give "
+                "it an adjoint, or freeze the parameters before it");
+};
+template <class Layer, bool Same>
+struct RepeatKeepsShape {
+  static_assert(Same,
+                "Repeat<Count, Layer>: the layer's output must have the shape of its input");
+};
+template <int Width, int Heads>
+struct HeadsDivideWidth {
+  static_assert(Heads > 0 && Width % Heads == 0,
+                "attention: Width must be a multiple of Heads; change one of them");
+};
+template <std::int64_t First, std::int64_t Second>
+struct VocabulariesAgree {
+  static_assert(First == Second,
+                "tessera: the embedding and the loss have different vocabularies: give both the "
+                "number of tokens of the data");
+};
+template <std::int64_t First, std::int64_t Second>
+struct TiedShapesAgree {
+  static_assert(First == Second,
+                "Tied<Name, Extents...>: parameters of one name must have one shape");
+};
+
+}  // namespace tessera::inline TESSERA_SETTING::rule

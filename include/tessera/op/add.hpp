@@ -1,0 +1,78 @@
+/// y = a + b, y = a * b, and what gradients need: sums into a buffer.
+#pragma once
+
+#include <tessera/backend/enabled.hpp>
+#include <tessera/graph/adjoint.hpp>
+#include <tessera/kernels/elementwise.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+
+struct Add {
+  static constexpr std::string_view name = "add";
+  static constexpr Traits traits{.overwrites = 0b11};
+  static constexpr ShapeFault check(Shape a, Shape b) { return {a[-1], b[-1]}; }
+  static constexpr Shape shape(Shape a, Shape b) {
+    if (a != b) throw "operator+: the two values have different shapes";
+    return a;
+  }
+  static constexpr void adjoint(auto& d) { d.to(0, d.dy()), d.to(1, d.dy()); }
+};
+template <class B>
+struct kernels<Add, B> {
+  template <Team T>
+  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> a,
+                               View<Real const> b) {
+    team.run(kernel::Add<Real>{.y = y, .a = a, .b = b});
+  }
+};
+
+/// out += x, or out = x for the first contribution: how a gradient reaches the flat buffer when the
+/// op that made it cannot add by itself.
+struct AddInto {
+  static constexpr std::string_view name = "add_into";
+  static constexpr Traits traits{.accumulates = 1};
+  static constexpr auto adjoint = backward_only;
+  static constexpr Shape shape(Shape x) { return x; }
+};
+template <class B>
+struct kernels<AddInto, B> {
+  template <Team T>
+  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> x) {
+    if (team.accumulate[0])
+      team.run(kernel::Accumulate<Real>{.y = y, .x = x});
+    else
+      team.each(x.count(), [=](std::int64_t i) { y[i] = x[i]; });
+  }
+};
+
+struct Multiply {
+  static constexpr std::string_view name = "multiply";
+  static constexpr Traits traits{.overwrites = 0b11};
+  static constexpr ShapeFault check(Shape a, Shape b) { return {a[-1], b[-1]}; }
+  static constexpr Shape shape(Shape a, Shape b) {
+    if (a != b) throw "operator*: the two values have different shapes";
+    return a;
+  }
+  static constexpr void adjoint(auto& d) {
+    d.to(0, apply<Multiply>(d.dy(), d.in(1)));
+    d.to(1, apply<Multiply>(d.dy(), d.in(0)));
+  }
+};
+template <class B>
+struct kernels<Multiply, B> {
+  template <Team T>
+  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> a,
+                               View<Real const> b) {
+    team.run(kernel::Multiply<Real>{.y = y, .a = a, .b = b});
+  }
+};
+static_assert(complete<Add> && complete<AddInto> && complete<Multiply>);
+
+constexpr Value operator+(Value a, Value b) {
+  return apply<Add>(a, b);
+}
+constexpr Value operator*(Value a, Value b) {
+  return apply<Multiply>(a, b);
+}
+
+}  // namespace tessera::inline TESSERA_SETTING

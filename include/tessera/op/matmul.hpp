@@ -1,0 +1,132 @@
+/// y[.., o] = sum_i weight[o, i] x[.., i] (+ bias[o]): a Linear layer's product.
+#pragma once
+
+#include <tessera/backend/cpu/gemm.hpp>
+#include <tessera/backend/enabled.hpp>
+#include <tessera/graph/adjoint.hpp>
+#include <tessera/op/bias.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+
+struct MatmulInput {  // dx = dy weight
+  static constexpr std::string_view name = "matmul_dx";
+  static constexpr auto adjoint = backward_only;
+  static constexpr Traits traits{.gemm = true};
+  static constexpr Shape shape(Shape dy, Shape w) { return dy.with(-1, w[1]); }
+  static constexpr double flops(Signature const& s) { return 2.0 * double(s.out.count() * s.in[0][-1]); }
+};
+struct MatmulWeight {  // dweight (+)= dy^T x
+  static constexpr std::string_view name = "matmul_dw";
+  static constexpr auto adjoint = backward_only;
+  static constexpr Traits traits{.accumulates = 1, .gemm = true};
+  static constexpr Shape shape(Shape dy, Shape x) { return shape_of(dy[-1], x[-1]); }
+  static constexpr double flops(Signature const& s) { return 2.0 * double(s.out.count() * s.in[0].rows()); }
+};
+
+namespace detail {
+constexpr Shape product_shape(Shape x, Shape w) {
+  if (w.rank != 2) throw "matmul: the weight must have two dimensions [out, in]";
+  if (x[-1] != w[1])
+    throw "matmul: the value's last dimension differs from the weight's input features";
+  return x.with(-1, w[0]);
+}
+constexpr double product_flops(Signature const& s) {
+  return 2.0 * double(s.out.count() * s.in[0][-1]);
+}
+}  // namespace detail
+
+struct Matmul {
+  static constexpr std::string_view name = "matmul";
+  static constexpr Traits traits{.gemm = true};
+  static constexpr ShapeFault check(Shape x, Shape w) { return {x[-1], w[1]}; }
+  static constexpr Shape shape(Shape x, Shape w) { return detail::product_shape(x, w); }
+  static constexpr double flops(Signature const& s) { return detail::product_flops(s); }
+  static constexpr void adjoint(auto& d) {
+    d.to(1, apply<MatmulWeight>(d.dy(), d.in(0)));
+    d.to(0, apply<MatmulInput>(d.dy(), d.in(1)));
+  }
+};
+struct MatmulBias {
+  static constexpr std::string_view name = "matmul_bias";
+  static constexpr Traits traits{.gemm = true};
+  static constexpr ShapeFault check(Shape x, Shape w, Shape) { return {x[-1], w[1]}; }
+  static constexpr Shape shape(Shape x, Shape w, Shape b) {
+    if (b.rank != 1 || b[0] != w[0]) throw "bias: it must have one element per output feature";
+    return detail::product_shape(x, w);
+  }
+  static constexpr double flops(Signature const& s) { return detail::product_flops(s); }
+  static constexpr void adjoint(auto& d) {
+    d.to(2, apply<SumRows>(d.dy()));
+    d.to(1, apply<MatmulWeight>(d.dy(), d.in(0)));
+    d.to(0, apply<MatmulInput>(d.dy(), d.in(1)));
+  }
+};
+
+template <>
+struct kernels<Matmul, Cpu> {
+  static constexpr Bytes workspace(Signature const&) { return Cpu::gemm_workspace; }
+  static Gemm<Real> prepare(Signature const& s) {
+    return {{.m = s.out.rows(), .n = s.out.cols(), .k = s.in[0].cols(), .transpose_b = true},
+            Cpu::gemm_workspace};
+  }
+  static void run(Call const& c, View<Real> y, View<Real const> x, View<Real const> w) {
+    static_cast<Gemm<Real>*>(c.state)->run(x.at, w.at, y.at, nullptr, nullptr, c.workspace);
+  }
+};
+template <>
+struct kernels<MatmulBias, Cpu> {
+  static constexpr Bytes workspace(Signature const&) { return Cpu::gemm_workspace; }
+  static Gemm<Real> prepare(Signature const& s) {
+    return {{.m = s.out.rows(),
+             .n = s.out.cols(),
+             .k = s.in[0].cols(),
+             .transpose_b = true,
+             .bias = true},
+            Cpu::gemm_workspace};
+  }
+  static void run(Call const& c, View<Real> y, View<Real const> x, View<Real const> w,
+                  View<Real const> b) {
+    static_cast<Gemm<Real>*>(c.state)->run(x.at, w.at, y.at, b.at, nullptr, c.workspace);
+  }
+};
+template <>
+struct kernels<MatmulInput, Cpu> {
+  static constexpr Bytes workspace(Signature const&) { return Cpu::gemm_workspace; }
+  static Gemm<Real> prepare(Signature const& s) {
+    return {{.m = s.out.rows(), .n = s.out.cols(), .k = s.in[0].cols()}, Cpu::gemm_workspace};
+  }
+  static void run(Call const& c, View<Real> dx, View<Real const> dy, View<Real const> w) {
+    static_cast<Gemm<Real>*>(c.state)->run(dy.at, w.at, dx.at, nullptr, nullptr, c.workspace);
+  }
+};
+template <>
+struct kernels<MatmulWeight, Cpu> {
+  struct State {
+    Gemm<Real> set, add;
+  };
+  static constexpr Bytes workspace(Signature const&) { return Cpu::gemm_workspace; }
+  static State prepare(Signature const& s) {
+    GemmShape shape{.m = s.out.rows(), .n = s.out.cols(), .k = s.in[0].rows(), .transpose_a = true};
+    Gemm<Real> set{shape, Cpu::gemm_workspace};
+    shape.accumulate = true;
+    return {std::move(set), Gemm<Real>{shape, Cpu::gemm_workspace}};
+  }
+  static void run(Call const& c, View<Real> dw, View<Real const> dy, View<Real const> x) {
+    auto const& state = *static_cast<State*>(c.state);
+    (c.accumulate[0] ? state.add : state.set)
+        .run(dy.at, x.at, dw.at, nullptr, nullptr, c.workspace);
+  }
+};
+static_assert(complete<MatmulInput> && complete<MatmulWeight> && complete<Matmul> &&
+              complete<MatmulBias>);
+
+/// y[b, t, :] = weight x[b, t, :]
+constexpr Value matmul(Value x, ParameterSlot const& weight) {
+  return apply<Matmul>(x, weight);
+}
+/// y[b, t, :] = weight x[b, t, :] + bias
+constexpr Value linear(Value x, ParameterSlot const& weight, ParameterSlot const& bias) {
+  return apply<MatmulBias>(x, weight, bias);
+}
+
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,0 +1,161 @@
+/// The families of buffers that a plan needs, in which memory they lie and how many bytes each has.
+#pragma once
+
+#include <tessera/plan/plan.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+/// One kind of buffer, in the order in which they lie in their arena.
+enum class Family : std::uint8_t {
+  weights,          // whole, or a rank's part
+  gathered,         // slots that gathers fill
+  gradients,        // whole; a reduce leaves the rank's part in place
+  gradient_slots,   // of one turn, until its reduce
+  gradient_shares,  // the rank's reduced part
+  whole_gradients,  // what gather_gradient fills when backward writes slots
+  optimizer,        // states, of what this rank steps
+  boundary,         // outputs between layers
+  boundary_gradients,
+  kept,       // forward values that backward reads
+  scratch,    // of one layer
+  workspace,  // of one kernel
+  batch,      // tokens and targets
+  exchange,   // other domains' parts of a gradient, summed in rank order
+  norms       // sums of squares, losses and tokens of every rank
+};
+inline constexpr int families = int(Family::norms) + 1;
+
+enum class Arena : std::uint8_t {
+  own,     // private to the rank
+  rank,    // the rank's own stretch of its domain's window
+  domain,  // the stretch of the window that the domain has once
+};
+
+namespace detail {
+
+struct Sized {
+  Arena arena = Arena::own;
+  Bytes bytes = 0;
+};
+
+/// Bytes of one slot for the untied flats that one turn uses, and of all tied flats' own slots.
+struct SlotBytes {
+  Bytes turn = 0, tied = 0;
+};
+constexpr SlotBytes slot_bytes(Plan const& p, bool gradient) {
+  SlotBytes b;
+  std::vector<char> counted(std::size_t(p.flats()), 0);
+  for (SegmentInfo const& s : p.facts.segments) {
+    Bytes turn = 0;
+    for (FlatUse const& u : s.flats) {
+      if (u.flat < 0 || !(gradient ? u.gradient : u.forward || u.backward)) continue;
+      Bytes const whole = p.whole_elements(u.flat) * p.layout.real;
+      if (!p.facts.flats[std::size_t(u.flat)].tied) {
+        turn += whole;
+      } else if (!counted[std::size_t(u.flat)]) {
+        counted[std::size_t(u.flat)] = 1;
+        b.tied += whole;
+      }
+    }
+    if (b.turn < turn) b.turn = turn;
+  }
+  return b;
+}
+
+/// Bytes of all flats, each layer whole or a part.
+constexpr Bytes flat_bytes(Plan const& p, bool whole, bool trainable_only) {
+  Bytes sum = 0;
+  for (int f = 0; f < p.flats(); ++f) {
+    FlatInfo const& flat = p.facts.flats[std::size_t(f)];
+    if (trainable_only && !flat.trainable) continue;
+    sum += flat.layers * (whole ? p.whole_elements(f) : p.part_elements(f)) * p.layout.real;
+  }
+  return sum;
+}
+
+constexpr Bytes largest_part(Plan const& p) {
+  Bytes most = 0;
+  for (int f = 0; f < p.flats(); ++f) {
+    Bytes const part = p.part_elements(f) * p.layout.real;
+    if (p.facts.flats[std::size_t(f)].trainable && most < part) most = part;
+  }
+  return most;
+}
+
+}  // namespace detail
+
+/// Entries of one rank in the norm table: a sum of squares per trainable layer, loss, tokens.
+constexpr int norm_entries(Plan const& p) {
+  int n = 2;
+  for (FlatInfo const& f : p.facts.flats) n += f.trainable ? f.layers : 0;
+  return n;
+}
+/// Index of a layer's sum of squares; loss and tokens are the last two entries.
+constexpr int norm_entry(Plan const& p, int flat, int layer) {
+  int n = layer;
+  for (int f = 0; f < flat; ++f) {
+    FlatInfo const& other = p.facts.flats[std::size_t(f)];
+    n += other.trainable ? other.layers : 0;
+  }
+  return n;
+}
+
+namespace detail {
+
+constexpr Sized sized(Plan const& p, Family family) {
+  bool const d = p.sharded(), near = p.shares_memory(), slots = p.reduces_slots();
+  bool const parts = p.gathers_into_slots(), own = p.steps_own_part();
+  Arena const rank = near ? Arena::rank : Arena::own, domain = near ? Arena::domain : Arena::own;
+  int const last = p.segments() - 1;
+  Bytes sum = 0, most = 0;
+  switch (family) {
+    case Family::weights:
+      return {own && !parts ? domain : Arena::own, flat_bytes(p, !parts, false)};
+    case Family::gathered: {
+      if (!parts) return {};
+      SlotBytes const b = slot_bytes(p, false);
+      return {domain, 2 * b.turn + b.tied};
+    }
+    case Family::gradients:
+      if (slots) return {};
+      return {d ? rank : Arena::own, flat_bytes(p, true, true)};
+    case Family::gradient_slots: {
+      if (!slots) return {};
+      SlotBytes const b = slot_bytes(p, true);
+      return {rank, 2 * b.turn + b.tied};
+    }
+    case Family::gradient_shares:
+      if (!slots) return {};
+      return {own ? Arena::own : rank, flat_bytes(p, false, true)};
+    case Family::whole_gradients:
+      return {Arena::own, slots && !own ? flat_bytes(p, true, true) : 0};
+    case Family::optimizer: return {Arena::own, p.layout.states * flat_bytes(p, !own, true)};
+    case Family::boundary:
+      for (int s = 0; s < last; ++s)
+        sum += p.facts.segments[std::size_t(s)].layers *
+               aligned(p.facts.segments[std::size_t(s)].output);
+      return {Arena::own, sum};
+    case Family::boundary_gradients:
+      for (int s = 0; s < last; ++s)
+        if (most < p.facts.segments[std::size_t(s)].output)
+          most = p.facts.segments[std::size_t(s)].output;
+      return {Arena::own, 2 * aligned(most)};
+    case Family::kept:
+      for (SegmentInfo const& s : p.facts.segments) sum += s.layers * aligned(s.kept);
+      return {Arena::own, sum};
+    case Family::scratch:
+      for (SegmentInfo const& s : p.facts.segments)
+        if (most < s.scratch) most = s.scratch;
+      return {Arena::own, aligned(most)};
+    case Family::workspace: return {Arena::own, aligned(p.facts.workspace)};
+    case Family::batch: return {Arena::own, aligned(p.facts.batch)};
+    case Family::exchange:
+      return {Arena::own, d ? (p.mesh.data - p.mesh.domain) * largest_part(p) : 0};
+    case Family::norms:
+      return {Arena::own, aligned(Bytes(sizeof(double)) * norm_entries(p) * p.mesh.data)};
+  }
+  return {};
+}
+
+}  // namespace detail
+
+}  // namespace tessera::inline TESSERA_SETTING

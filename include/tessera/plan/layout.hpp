@@ -1,0 +1,54 @@
+/// The policies as one value: what they fold into and what planners read.
+#pragma once
+
+#include <tessera/core/bytes.hpp>
+#include <tessera/core/setting.hpp>
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace tessera {
+
+/// When gradients cross the data axis: once per step, or after every micro-batch.
+enum class Reduction : std::uint8_t { automatic, step, micro };
+inline constexpr Reduction Step = Reduction::step;
+inline constexpr Reduction Micro = Reduction::micro;
+
+inline constexpr int most_frozen = 8;
+
+}  // namespace tessera
+
+namespace tessera::inline TESSERA_SETTING {
+
+struct Layout {
+  int sequences = 0, tokens = 0;  // of one micro-batch
+  int accumulate = 1;             // micro-batches per step
+  std::int64_t global_batch = 0;  // sequences per step over all ranks; 0: accumulate counts
+  int zero = 0;
+  Reduction reduce = Reduction::automatic;
+  bool clip = false;
+  Bytes real = sizeof(Real);  // of a weight, a gradient and an optimizer state
+  int states = 0;             // optimizer states per weight
+  std::array<std::string_view, most_frozen> frozen{};
+  int frozen_count = 0;
+
+  constexpr std::span<std::string_view const> frozen_patterns() const {
+    return {frozen.data(), std::size_t(frozen_count)};
+  }
+  /// Whole gradients cost memory but cross once; shares of Zero<2> and up only pay per micro-batch.
+  constexpr Reduction reduction() const {
+    if (reduce != Reduction::automatic) return reduce;
+    return zero >= 2 ? Reduction::micro : Reduction::step;
+  }
+};
+
+/// Micro-batches per step on `data` ranks. 0: the global batch does not divide into them.
+constexpr int micros_of(Layout const& layout, int data) {
+  if (layout.global_batch == 0) return layout.accumulate;
+  std::int64_t const turn = std::int64_t(layout.sequences) * data;
+  return layout.global_batch % turn == 0 ? int(layout.global_batch / turn) : 0;
+}
+
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,0 +1,155 @@
+/// Where every buffer of a plan lies, known before step 0, and whether a rank's memory holds them.
+#pragma once
+
+#include <tessera/core/rule.hpp>
+#include <tessera/plan/family.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+namespace rule {
+template <Bytes NeedMiB, Bytes HaveMiB>
+struct FitsMemory {
+  static_assert(AtMost<NeedMiB, HaveMiB>,
+                "fits<Trainer>(limit, mesh): the plan needs more memory than a rank has; raise "
+                "Zero<Stage>, use more ranks, or lower Batch<Sequences, Tokens>");
+};
+}  // namespace rule
+
+struct Buffer {
+  Arena arena = Arena::own;
+  Bytes offset = 0;  // in its arena
+  Bytes bytes = 0;
+};
+
+/// Offsets of a training plan's buffers. Evaluation uses the same memory.
+class Placement {
+ public:
+  constexpr explicit Placement(Plan const& p) : p_(p) {
+    for (int i = 0; i < families; ++i) {
+      detail::Sized const s = detail::sized(p, Family(i));
+      buffers_[std::size_t(i)] = {s.arena, bytes_[std::size_t(s.arena)], s.bytes};
+      bytes_[std::size_t(s.arena)] += aligned(s.bytes);
+    }
+    gathered_ = detail::slot_bytes(p, false).turn;
+    gradient_ = detail::slot_bytes(p, true).turn;
+  }
+
+  constexpr Buffer const& of(Family f) const { return buffers_[std::size_t(f)]; }
+
+  // A rank's stretches, and a whole domain's window: the domain's stretch, then one of each rank.
+  constexpr Bytes private_bytes() const { return bytes_[std::size_t(Arena::own)]; }
+  constexpr Bytes rank_bytes() const { return bytes_[std::size_t(Arena::rank)]; }
+  constexpr Bytes domain_bytes() const { return bytes_[std::size_t(Arena::domain)]; }
+  constexpr Bytes window_bytes() const { return domain_bytes() + p_.mesh.domain * rank_bytes(); }
+
+  /// Where a buffer of the domain's k-th rank starts in its memory: the private arena or the window.
+  constexpr Bytes start(Family f, int k = 0) const {
+    Buffer const& b = of(f);
+    return b.arena == Arena::rank ? domain_bytes() + k * rank_bytes() + b.offset : b.offset;
+  }
+
+  // Bytes from the start of the buffer.
+
+  /// A flat's layer in weights, gradients, gradient_shares or whole_gradients.
+  constexpr Bytes flat(Family f, int flat, int layer) const {
+    bool const whole =
+        f == Family::weights ? !p_.gathers_into_slots() : f != Family::gradient_shares;
+    return flats_before(flat, whole, f != Family::weights) +
+           flat_layer(p_.facts.flats[std::size_t(flat)], layer) * layer_bytes(flat, whole);
+  }
+  /// One state of a flat's layer: states of a layer lie one behind the other.
+  constexpr Bytes state(int flat, int layer, int state) const {
+    bool const whole = !p_.steps_own_part();
+    return p_.layout.states * (flats_before(flat, whole, true) + layer * layer_bytes(flat, whole)) +
+           state * layer_bytes(flat, whole);
+  }
+  /// A flat that a segment reads, in its slot.
+  constexpr Bytes gathered(int segment, int flat, int slot) const {
+    return in_slot(segment, flat, slot, false, gathered_);
+  }
+  constexpr Bytes gradient_slot(int segment, int flat, int slot) const {
+    return in_slot(segment, flat, slot, true, gradient_);
+  }
+  /// The output of a layer; not of the last segment.
+  constexpr Bytes boundary(int segment, int layer) const {
+    Bytes at = 0;
+    for (int s = 0; s < segment; ++s)
+      at += p_.facts.segments[std::size_t(s)].layers *
+            aligned(p_.facts.segments[std::size_t(s)].output);
+    return at + layer * aligned(p_.facts.segments[std::size_t(segment)].output);
+  }
+  /// The gradient of a turn's output lies in one slot while its input's goes to the other.
+  constexpr Bytes boundary_gradient(int slot) const {
+    return slot * (of(Family::boundary_gradients).bytes / 2);
+  }
+  constexpr Bytes kept(int segment, int layer) const {
+    Bytes at = 0;
+    for (int s = 0; s < segment; ++s)
+      at += p_.facts.segments[std::size_t(s)].layers *
+            aligned(p_.facts.segments[std::size_t(s)].kept);
+    return at + layer * aligned(p_.facts.segments[std::size_t(segment)].kept);
+  }
+  /// A rank's entries in the norm table.
+  constexpr Bytes norms(int rank) const { return Bytes(sizeof(double)) * rank * norm_entries(p_); }
+
+ private:
+  constexpr Bytes layer_bytes(int flat, bool whole) const {
+    return (whole ? p_.whole_elements(flat) : p_.part_elements(flat)) * p_.layout.real;
+  }
+  constexpr Bytes flats_before(int flat, bool whole, bool trainable_only) const {
+    Bytes at = 0;
+    for (int f = 0; f < flat; ++f) {
+      FlatInfo const& other = p_.facts.flats[std::size_t(f)];
+      if (other.trainable || !trainable_only) at += other.layers * layer_bytes(f, whole);
+    }
+    return at;
+  }
+  constexpr Bytes in_slot(int segment, int flat, int slot, bool gradient, Bytes turn) const {
+    if (p_.facts.flats[std::size_t(flat)].tied) {
+      Bytes at = 2 * turn;
+      for (int f = 0; f < flat; ++f)
+        if (p_.facts.flats[std::size_t(f)].tied && uses(f, gradient)) at += layer_bytes(f, true);
+      return at;
+    }
+    Bytes at = slot * turn;
+    for (FlatUse const& u : p_.facts.segments[std::size_t(segment)].flats) {
+      if (u.flat == flat) break;
+      if (u.flat < 0 || p_.facts.flats[std::size_t(u.flat)].tied) continue;
+      if (gradient ? u.gradient : u.forward || u.backward) at += layer_bytes(u.flat, true);
+    }
+    return at;
+  }
+  constexpr bool uses(int flat, bool gradient) const {
+    for (SegmentInfo const& s : p_.facts.segments)
+      for (FlatUse const& u : s.flats)
+        if (u.flat == flat && (gradient ? u.gradient : u.forward || u.backward)) return true;
+    return false;
+  }
+
+  Plan p_;
+  std::array<Buffer, families> buffers_{};
+  std::array<Bytes, 3> bytes_{};  // by arena
+  Bytes gathered_ = 0, gradient_ = 0;
+};
+
+constexpr Placement place(Plan const& plan) {
+  return Placement(plan);
+}
+
+constexpr Bytes private_bytes(Plan const& plan) {
+  return place(plan).private_bytes();
+}
+/// Of a whole domain.
+constexpr Bytes window_bytes(Plan const& plan) {
+  return place(plan).window_bytes();
+}
+/// What a rank allocates, its fair part of the window included.
+constexpr Bytes peak(Plan const& plan) {
+  Placement const m = place(plan);
+  return m.private_bytes() + (m.window_bytes() + plan.mesh.domain - 1) / plan.mesh.domain;
+}
+
+constexpr bool fits(Plan const& plan, Bytes limit) {
+  return peak(plan) <= limit;
+}
+
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,0 +1,152 @@
+/// render: a plan as a text that a person without C++ can read; a change of policy is a diff of it.
+#pragma once
+
+#include <tessera/plan/memory.hpp>
+#include <tessera/plan/words.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+
+namespace detail {
+
+inline std::string column(std::string_view text, std::size_t width) {
+  std::string s(text);
+  if (s.size() < width) s.append(width - s.size(), ' ');
+  return s + ' ';
+}
+inline std::string right(std::string const& text, std::size_t width) {
+  return (text.size() < width ? std::string(width - text.size(), ' ') : "") + text + ' ';
+}
+
+inline std::string count(int n, std::string const& one) {
+  return std::to_string(n) + " " + one + (n == 1 ? "" : "s");
+}
+
+/// A line without the blanks at its end.
+inline void line(std::string& out, std::string text) {
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  out += text + '\n';
+}
+
+inline std::string waits_in_words(Row const& r) {
+  static constexpr char const* source[] = {"computed", "gathered", "reduced"};
+  std::string s;
+  for (int x = 0; x < streams; ++x) {
+    Wait const w = r.wait[std::size_t(x)];
+    if (w == Wait::none) continue;
+    s += s.empty() ? "after all " : ", all ";
+    s += source[x];
+    if (w == Wait::before_turn) s += " before this turn";
+    if (w == Wait::before_last_turn) s += " before the last turn";
+  }
+  return s;
+}
+
+inline std::string notes(Plan const& p, Row const& r) {
+  std::string s;
+  auto const add = [&](std::string const& text) { s += (s.empty() ? "" : "; ") + text; };
+  if (r.when != When::every && p.micros > 1)
+    add("only in " +
+        std::string(r.when == When::first || r.when == When::last ? "the " : "all but the ") +
+        (r.when == When::first || r.when == When::not_first ? "first" : "last") + " micro-batch");
+  if (r.once && p.facts.segments[std::size_t(r.segment)].layers > 1) add("only at its last layer");
+  if (r.ahead) add("one turn early");
+  if (std::string const w = waits_in_words(r); !w.empty()) add(w);
+  if (r.op == Do::gather && r.copied == 0) add("nothing moves: ranks share this memory");
+  return s;
+}
+
+inline void render_row(Plan const& p, Row const& r, std::string& out) {
+  std::string_view const flat = r.flat < 0 ? "" : p.facts.flats[std::size_t(r.flat)].name;
+  std::int64_t const times = executions(p, r);
+  line(out, "    " + column(word(r.op), 15) + column(flat, 12) +
+                right(std::to_string(times) + " x", 7) +
+                right(r.payload ? human(r.payload) : "", 10) +
+                right(r.payload ? human(r.copied) : "", 10) + " " + column(word(r.stream), 8) +
+                notes(p, r));
+}
+
+inline void render_rows(Plan const& p, Pass pass, int segment, std::string& out) {
+  Range const range = p.rows_of(pass, segment);
+  if (range.begin == range.end) return;
+  if (segment >= 0) {
+    SegmentInfo const& s = p.facts.segments[std::size_t(segment)];
+    line(out, "  " + std::string(s.name) +
+                  (s.layers > 1 ? ", each of " + count(s.layers, "layer") : ""));
+  }
+  for (int i = range.begin; i < range.end; ++i) render_row(p, p.rows[std::size_t(i)], out);
+}
+
+inline void render_model(Plan const& p, std::string& out) {
+  std::int64_t elements = 0;
+  for (FlatInfo const& f : p.facts.flats) elements += f.layers * f.elements;
+  out += "model       ";
+  for (int s = 0; s < p.segments(); ++s) {
+    SegmentInfo const& segment = p.facts.segments[std::size_t(s)];
+    out += (s ? ", " : "") + std::string(segment.name);
+    if (segment.layers > 1) out += " x " + std::to_string(segment.layers);
+  }
+  out += "; " + std::to_string(elements) + " parameters, " + human(elements * p.layout.real) + "\n";
+}
+
+}  // namespace detail
+
+/// What a rank allocates: every family, and the sum.
+inline std::string render_memory(Plan const& p) {
+  Placement const m = place(p);
+  std::string out;
+  detail::line(out, "memory of a rank");
+  for (int i = 0; i < families; ++i) {
+    Buffer const& b = m.of(Family(i));
+    if (b.bytes == 0) continue;
+    detail::line(out, "  " + detail::column(word(Family(i)), 20) +
+                          detail::column(word(b.arena), 22) + detail::right(human(b.bytes), 10));
+  }
+  detail::line(out, "  " + detail::column("peak", 20) +
+                        detail::column("private + window share", 22) +
+                        detail::right(human(peak(p)), 10));
+  return out;
+}
+
+inline std::string render(Plan const& p) {
+  std::string out;
+  bool const train = p.kind == Kind::train;
+  detail::line(out, train ? "plan of one training step" : "plan of one evaluation");
+  detail::render_model(p, out);
+  detail::line(out, "ranks       " + detail::count(p.mesh.data, "data rank") + " in " +
+                        detail::count(p.mesh.domains(), "memory domain"));
+  detail::line(out, "policies    Zero<" + std::to_string(p.layout.zero) + ">" +
+                        (train ? std::string(", Reduce<") +
+                                     (p.mode == Reduction::step ? "Step" : "Micro") + ">"
+                               : "") +
+                        (p.layout.clip ? ", ClipNorm" : ""));
+  detail::line(out, "each rank   " + std::to_string(p.micros) +
+                        (p.micros == 1 ? " micro-batch" : " micro-batches") + " of " +
+                        std::to_string(p.facts.sequences) + " x " + std::to_string(p.facts.tokens) +
+                        " tokens, one after another");
+  out += "\n";
+  detail::line(out, "    " + detail::column("what", 15) + detail::column("of", 12) +
+                        detail::right("times", 7) + detail::right("payload", 10) +
+                        detail::right("copied", 10) + " " + detail::column("stream", 8) + "notes");
+  detail::line(out, "every micro-batch");
+  detail::render_rows(p, Pass::begin, -1, out);
+  detail::line(out,
+               train ? "forward, first to last; the last segment runs in backward" : "forward");
+  for (int s = 0; s < p.segments(); ++s) detail::render_rows(p, Pass::forward, s, out);
+  if (train) detail::line(out, "backward, last to first");
+  for (int s = p.segments(); s-- > 0;) detail::render_rows(p, Pass::backward, s, out);
+  detail::line(out, train ? "update, once a step" : "end");
+  detail::render_rows(p, Pass::update, -1, out);
+  out += "\n";
+  detail::line(out, "bytes per rank and step");
+  for (Do op : {Do::gather, Do::reduce, Do::gather_gradient, Do::exchange})
+    if (payload(p, op) > 0)
+      detail::line(out, "  " + detail::column(word(op), 15) +
+                            detail::right(human(payload(p, op)), 10) + "payload " +
+                            detail::right(human(copied(p, op)), 10) + "copied");
+  detail::line(out, "  " + detail::column("all", 15) + detail::right(human(payload(p)), 10) +
+                        "payload " + detail::right(human(copied(p)), 10) + "copied");
+  if (train) out += "\n" + render_memory(p);
+  return out;
+}
+
+}  // namespace tessera::inline TESSERA_SETTING

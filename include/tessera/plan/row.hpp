@@ -1,0 +1,70 @@
+/// A row of the plan: one thing every data rank does, for each layer of a segment or flat.
+#pragma once
+
+#include <tessera/core/bytes.hpp>
+
+#include <array>
+#include <cstdint>
+
+namespace tessera {
+
+enum class Do : std::uint8_t {
+  load,             // the micro-batch, into the batch buffer
+  gather,           // the whole weights of a flat become readable
+  release,          // and are no longer read
+  forward,          // of a segment
+  backward,         // of a segment
+  barrier,          // of the ranks that share memory
+  reduce,           // a rank sums its part of a flat's gradient over all ranks, in rank order
+  gather_gradient,  // every rank's reduced part, to every rank
+  norm,             // sums of squares of a rank's part of a flat's gradient
+  exchange,         // norms and losses of all ranks, to every rank
+  step              // the optimizer, on the weights this rank keeps states of
+};
+inline constexpr int kinds_of_rows = int(Do::step) + 1;
+
+enum class Pass : std::uint8_t { begin, forward, backward, update };
+
+/// The micro-batches of a step in which a row runs.
+enum class When : std::uint8_t { every, first, last, not_first, not_last };
+
+enum class Stream : std::uint8_t { compute, gather, reduce };
+inline constexpr int streams = 3;
+
+/// What a row waits for on another stream: all that was issued there...
+enum class Wait : std::uint8_t {
+  none,
+  before_last_turn,  // ...before the turn before this one
+  before_turn,       // ...before this turn
+  all                // ...so far
+};
+
+using Waits = std::array<Wait, streams>;
+
+/// A turn is one layer's pass, or the update.
+struct Row {
+  Pass pass = Pass::begin;
+  int segment = -1;
+  int flat = -1;
+  Do op = Do::load;
+  When when = When::every;
+  Stream stream = Stream::compute;
+  Waits wait{};        // by stream
+  bool ahead = false;  // issued one turn early
+  bool once = false;   // only at the layer that its pass reaches last, not at each
+  Bytes payload = 0;   // that cross the data axis in principle, per rank and execution
+  Bytes copied = 0;    // that this rank moves
+};
+
+constexpr bool runs(When when, int micro, int micros) {
+  switch (when) {
+    case When::every: return true;
+    case When::first: return micro == 0;
+    case When::last: return micro == micros - 1;
+    case When::not_first: return micro > 0;
+    case When::not_last: return micro < micros - 1;
+  }
+  return false;
+}
+
+}  // namespace tessera

@@ -1,0 +1,117 @@
+/// Zero<0..3> as a rewrite of the rows: which weights and gradients cross the data axis, and when.
+#pragma once
+
+#include <tessera/plan/walk.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+
+namespace detail {
+
+/// Does the turn before this segment's use the flat's only slot? Then it cannot be gathered early.
+constexpr bool used_before(Plan const& p, Pass pass, int segment, int flat) {
+  auto const reads = [&](Pass by, int s) {
+    bool const both = by == Pass::backward && s == p.segments() - 1;
+    for (FlatUse const& u : p.facts.segments[std::size_t(s)].flats)
+      if (u.flat == flat && (both || (by == Pass::forward ? u.forward : u.backward))) return true;
+    return false;
+  };
+  if (!p.facts.flats[std::size_t(flat)].tied) return false;
+  if (p.facts.segments[std::size_t(segment)].layers > 1) return true;
+  int const last = p.segments() - 1;
+  if (pass == Pass::backward)
+    return segment < last ? reads(Pass::backward, segment + 1)
+           : last > 0     ? reads(Pass::forward, last - 1)
+                          : p.micros > 1;
+  if (segment > 0) return reads(Pass::forward, segment - 1);
+  if (p.micros == 1) return false;
+  return p.kind == Kind::evaluate ? reads(Pass::forward, last)
+                                  : reads(Pass::backward, p.backward_end());
+}
+
+constexpr Bytes part_bytes(Plan const& p, int flat) {
+  return p.part_elements(flat) * p.layout.real;
+}
+
+constexpr Row gather_row(Plan const& p, Row const& before, int flat) {
+  Bytes const others = p.mesh.data - 1, part = part_bytes(p, flat);
+  Bytes const copies = p.mesh.domains() - (p.gathers_into_slots() ? 0 : 1);
+  return {.pass = before.pass,
+          .segment = before.segment,
+          .flat = flat,
+          .op = Do::gather,
+          .stream = Stream::gather,
+          .payload = others * part,
+          .copied = copies * part};
+}
+
+constexpr Row reduce_row(Plan const& p, Row const& after, int flat, Do op) {
+  Bytes const others = (p.mesh.data - 1) * part_bytes(p, flat);
+  return {.pass = after.pass,
+          .segment = after.segment,
+          .flat = flat,
+          .op = op,
+          .when = op == Do::reduce && p.mode == Reduction::step ? When::last : When::every,
+          .stream = Stream::reduce,
+          .payload = others,
+          .copied = others};
+}
+
+/// Flats that the rows of `row`'s pass and segment read, as gathers before or releases behind. Tied
+/// ones come last: the barrier that frees the turns' slots then stands before all of them.
+constexpr void add_gathers(Plan const& p, Row const& row, Do op, std::vector<Row>& out) {
+  bool const both = row.pass == Pass::backward && row.segment == p.segments() - 1;
+  for (bool tied : {false, true})
+    for (FlatUse const& u : p.facts.segments[std::size_t(row.segment)].flats) {
+      bool const forward = both || row.pass == Pass::forward, backward = both || !forward;
+      if (u.flat < 0 || p.facts.flats[std::size_t(u.flat)].tied != tied) continue;
+      if (!(forward && u.forward) && !(backward && u.backward)) continue;
+      if (op == Do::gather) {
+        out.push_back(gather_row(p, row, u.flat));
+        out.back().ahead = !used_before(p, row.pass, row.segment, u.flat);
+      } else {
+        out.push_back(
+            {.pass = row.pass, .segment = row.segment, .flat = u.flat, .op = Do::release});
+      }
+    }
+}
+
+/// A tied gradient is reduced once, behind its last contributor.
+constexpr void add_reduces(Plan const& p, Row const& row, std::vector<Row>& out) {
+  SegmentInfo const& segment = p.facts.segments[std::size_t(row.segment)];
+  for (FlatUse const& u : segment.flats) {
+    if (u.flat < 0 || !u.gradient || contributors(p.facts, u.flat).last != row.segment) continue;
+    out.push_back(reduce_row(p, row, u.flat, Do::reduce));
+    out.back().once = p.facts.flats[std::size_t(u.flat)].layers == 1 && segment.layers > 1;
+  }
+}
+
+}  // namespace detail
+
+/// Bytes per rank and step: see policy/zero.hpp. One rank: nothing to do.
+constexpr std::vector<Row> shard_data(Plan const& p, std::vector<Row> const& in) {
+  if (!p.sharded()) return in;
+  std::vector<Row> out;
+  bool gathered_gradients = p.layout.zero != 0 || p.kind == Kind::evaluate;
+  for (Row const& r : in) {
+    bool const both = r.pass == Pass::backward && r.segment == p.segments() - 1;
+    bool const computes = r.op == Do::forward || r.op == Do::backward;
+    bool const trains = !both || first_trained(p.facts) < p.segments();
+    if (p.layout.zero == 3 && computes && !(both && r.op == Do::backward))
+      detail::add_gathers(p, r, Do::gather, out);
+    if (r.op == Do::norm && !gathered_gradients) {
+      gathered_gradients = true;
+      for (int f = 0; f < p.flats(); ++f)
+        if (p.facts.flats[std::size_t(f)].trainable)
+          out.push_back(detail::reduce_row(p, r, f, Do::gather_gradient));
+    }
+    out.push_back(r);
+    if (p.layout.zero == 3 && computes && !(both && r.op == Do::forward && trains))
+      detail::add_gathers(p, r, Do::release, out);
+    if (r.op == Do::backward) detail::add_reduces(p, r, out);
+    if (r.op == Do::step && (p.layout.zero == 1 || p.layout.zero == 2))
+      out.push_back(detail::gather_row(p, r, r.flat));
+  }
+  return out;
+}
+
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,0 +1,94 @@
+/// Policies, in any order, to one Layout; refuses doubles, conflicts and what is missing.
+#pragma once
+
+#include <tessera/policy/policy.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+namespace rule {
+
+template <class NotAPolicy, bool Is>
+struct IsPolicy {
+  static_assert(Is,
+                "Trainer<Model, Policies...>: this is not a policy; a policy has a name and a "
+                "static constexpr void set(Layout&)");
+};
+template <class Policy, int Times>
+struct PolicyOnce {
+  static_assert(AtMost<Times, 1>,
+                "Trainer<Model, Policies...>: a policy is given more than once; keep one of them");
+};
+template <int Batches>
+struct BatchIsGiven {
+  static_assert(Positive<Batches>,
+                "Trainer<Model, Policies...>: the micro-batch is missing; add Batch<Sequences, "
+                "Tokens>");
+};
+template <int Optimizers>
+struct OneOptimizer {
+  static_assert(Optimizers == 1,
+                "Trainer<Model, Policies...>: give exactly one optimizer, such as AdamW");
+};
+template <int Accumulates, int GlobalBatches>
+struct AccumulateOrGlobalBatch {
+  static_assert(AtMost<Accumulates + GlobalBatches, 1>,
+                "Accumulate<N> and GlobalBatch<N> both say how many micro-batches a step has; "
+                "keep one of them");
+};
+template <int Patterns, int Most>
+struct FrozenAtMost {
+  static_assert(AtMost<Patterns, Most>,
+                "Frozen<\"pattern\">: too many patterns; join some of them with '*'");
+};
+
+}  // namespace rule
+
+namespace detail {
+
+template <class... P>
+constexpr int named(std::string_view name) {
+  return (0 + ... + int(P::name == name));
+}
+template <class P>
+constexpr bool repeatable() {
+  if constexpr (requires { P::repeats; })
+    return P::repeats;
+  else
+    return false;
+}
+template <class P>
+constexpr bool optimizes() {
+  if constexpr (requires { P::is_optimizer; })
+    return P::is_optimizer;
+  else
+    return false;
+}
+
+template <class... P>
+struct AreSound {
+  static constexpr bool sound = ((sizeof(rule::IsPolicy<P, Policy<P>>) > 0) && ...);
+};
+template <class P, class... All>
+struct IsSingle : rule::PolicyOnce<P, repeatable<P>() ? 1 : named<All...>(P::name)> {};
+template <class... P>
+struct Singles {
+  static constexpr bool sound = ((sizeof(IsSingle<P, P...>) > 0) && ...);
+};
+template <class... P>
+struct Agree : rule::BatchIsGiven<named<P...>("Batch")>,
+               rule::OneOptimizer<(0 + ... + int(optimizes<P>()))>,
+               rule::AccumulateOrGlobalBatch<named<P...>("Accumulate"), named<P...>("GlobalBatch")>,
+               rule::FrozenAtMost<named<P...>("Frozen"), most_frozen> {};
+
+}  // namespace detail
+
+/// The order of Policies does not matter.
+template <class... Policies>
+constexpr Layout fold() {
+  static_assert(detail::AreSound<Policies...>::sound && detail::Singles<Policies...>::sound &&
+                sizeof(detail::Agree<Policies...>) > 0);
+  Layout layout;
+  (Policies::set(layout), ...);
+  return layout;
+}
+
+}  // namespace tessera::inline TESSERA_SETTING

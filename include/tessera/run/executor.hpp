@@ -1,0 +1,317 @@
+/// Runs a plan: one loop over its instructions, one switch. Plan row -> backend call -> kernel.
+#pragma once
+
+#include <tessera/backend/cpu/collective.hpp>
+#include <tessera/kernels/reduce.hpp>
+#include <tessera/optimizer/optimizer.hpp>
+#include <tessera/run/batch.hpp>
+#include <tessera/run/groups.hpp>
+#include <tessera/run/memory.hpp>
+#include <tessera/run/trace.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+
+/// What an update needs beside the gradients, and what a step found out.
+struct Turnout {
+  double loss = 0;           // mean over the valid targets of all ranks
+  double gradient_norm = 0;  // before clipping
+  std::int64_t valid = 0;    // targets that are not ignored, over all ranks
+  double gradient_scale = 1; // of the buffers to the gradient of the mean loss
+  bool finite = true;
+};
+
+class Executor {
+ public:
+  Executor(World const& world, Memory& memory, std::span<SegmentGraph const> segments,
+           OptimizerTable const& optimizer, Groups const& groups, Trace& trace)
+      : rank_(world.rank()),
+        memory_(memory),
+        collective_(world, memory.domain()),
+        optimizer_(optimizer),
+        groups_(groups),
+        trace_(trace) {
+    for (SegmentGraph const& s : segments) programs_.emplace_back(s, 0);
+    find_gaps(segments);
+    auto const name = [&](std::string const& owner) {
+      names_.emplace_back();
+      for (int op = 0; op < kinds_of_rows; ++op)
+        names_.back()[std::size_t(op)] = (owner.empty() ? "" : owner + " ") + std::string(name_of(Do(op)));
+    };
+    for (SegmentGraph const& s : segments) name(std::string(s.name));
+    for (FlatInfo const& f : memory.plan().facts.flats) name(std::string(f.name));
+    name("");
+  }
+
+  Collective const& collective() const { return collective_; }
+  std::vector<Program> const& programs() const { return programs_; }
+
+  /// One step, or one evaluation. values: of the update, with rate and decay of the whole model.
+  Turnout run(Plan const& plan, Batches const& batches, StepValues const& values,
+              double clip_norm = 0) {
+    begin(plan, batches);
+    values_ = values, clip_norm_ = clip_norm;
+    each_instruction(plan, [&](Instruction const& in) {
+      if (in.op == Do::step && !turnout_.finite) return;  // the weights stay as they were
+      memory_.domain().doing(in.row, in.layer, in.micro);
+      if (!trace_.on()) return execute(in, nullptr);
+      std::int64_t const start = Trace::now();
+      execute(in, nullptr);
+      record(plan, in, start);
+    });
+    return turnout_;
+  }
+
+  /// The passes of a step once more, looking at every value: the first that is not finite, as text.
+  std::string first_non_finite(Plan const& plan, Batches const& batches) {
+    begin(plan, batches);
+    std::string found;
+    each_instruction(plan, [&](Instruction const& in) {
+      if (in.pass == Pass::update) return;
+      NonFinite here;
+      execute(in, &here);
+      if (here.node >= 0 && found.empty()) {
+        SegmentGraph const& s = programs_[std::size_t(in.segment)].segment();
+        found = std::string(s.name) + (s.layers > 1 ? "." + std::to_string(in.layer) : "") +
+                (in.op == Do::forward ? " forward" : " backward") + ", node %" +
+                std::to_string(here.node) + " (" + std::string(here.op) + "), micro-batch " +
+                std::to_string(in.micro);
+      }
+    });
+    return found;
+  }
+
+  /// Rows of a segment's forward part on buffers of the caller's choice: for plans without a loss.
+  Bases bases(Plan const& plan, Instruction const& in) {
+    Placement const& place = memory_.place();
+    int const last = plan.segments() - 1;
+    SegmentInfo const& segment = plan.facts.segments[std::size_t(in.segment)];
+    Bases b;
+    std::byte* const boundary = memory_.at(Family::boundary);
+    if (in.layer > 0)
+      b.input = boundary + place.boundary(in.segment, in.layer - 1);
+    else if (in.segment > 0)
+      b.input = boundary + place.boundary(in.segment - 1,
+                                          plan.facts.segments[std::size_t(in.segment - 1)].layers - 1);
+    if (in.segment < last) b.output = boundary + place.boundary(in.segment, in.layer);
+    // Turns alternate: a layer's output gradient is where the turn before has put its input gradient.
+    std::byte* const gradients = memory_.at(Family::boundary_gradients);
+    b.input_gradient = gradients + place.boundary_gradient(in.turn % 2);
+    b.output_gradient = gradients + place.boundary_gradient(1 - in.turn % 2);
+    b.kept = memory_.at(Family::kept) + place.kept(in.segment, in.layer);
+    b.scratch = memory_.at(Family::scratch);
+    b.workspace = memory_.at(Family::workspace);
+    b.batch = memory_.at(Family::batch);
+    for (std::size_t u = 0; u < segment.flats.size(); ++u) {
+      int const flat = segment.flats[u].flat;
+      if (flat < 0) continue;
+      b.weights[u] = reinterpret_cast<std::byte*>(memory_.readable(in, flat));
+      if (in.pass != Pass::backward || !segment.flats[u].gradient) continue;
+      b.gradients[u] = reinterpret_cast<std::byte*>(memory_.gradient(in, flat));
+      b.accumulate[u] = accumulates(plan, in, flat);
+    }
+    return b;
+  }
+
+ private:
+  void begin(Plan const& plan, Batches const& batches) {
+    plan_ = &plan, batches_ = &batches;
+    turnout_ = {};
+    loss_ = 0, valid_ = 0;
+  }
+
+  void record(Plan const& p, Instruction const& in, std::int64_t start) {
+    Row const& row = p.rows[std::size_t(in.row)];
+    bool const update = in.pass == Pass::update;
+    trace_.record({.name = event_name(in),
+                   .begin = start,
+                   .end = Trace::now(),
+                   .stream = int(row.stream),
+                   .layer = in.segment < 0 && in.flat < 0 ? -1 : in.layer,
+                   .micro = update ? -1 : in.micro,
+                   .bytes = row.copied > 0 ? row.copied : -1});
+  }
+  std::string_view event_name(Instruction const& in) const {
+    std::size_t const owner = in.segment >= 0 ? std::size_t(in.segment)
+                              : in.flat >= 0  ? programs_.size() + std::size_t(in.flat)
+                                              : names_.size() - 1;
+    return names_[owner][std::size_t(in.op)];
+  }
+
+  void execute(Instruction const& in, NonFinite* check) {
+    Plan const& p = *plan_;
+    switch (in.op) {
+      case Do::load:
+        valid_ += batches_->load(in.micro, memory_.at(Family::batch));
+        break;
+      case Do::gather: gather(p, in); break;
+      case Do::release: break;
+      case Do::forward: compute(p, in, check); break;
+      case Do::backward: compute(p, in, check); break;
+      case Do::barrier: memory_.domain().barrier(); break;
+      case Do::reduce: reduce(p, in); break;
+      case Do::gather_gradient: gather_gradient(p, in); break;
+      case Do::norm: norm(p, in); break;
+      case Do::exchange: exchange(p); break;
+      case Do::step: step(p, in); break;
+    }
+  }
+
+  /// Elements of a flat's layer that no parameter owns.
+  struct Gap {
+    std::int64_t begin = 0, end = 0;
+  };
+  void find_gaps(std::span<SegmentGraph const> segments) {
+    Plan const& p = memory_.plan();
+    std::vector<std::int64_t> end(std::size_t(p.flats()), 0);
+    gaps_.resize(std::size_t(p.flats()));
+    auto const close = [&](int flat, std::int64_t from, std::int64_t to) {
+      if (from < to) gaps_[std::size_t(flat)].push_back({from, to});
+    };
+    for (SegmentGraph const& s : segments)
+      for (std::size_t k = 0; k < s.parameters.size(); ++k) {
+        int const flat = s.places[k].flat;
+        std::int64_t& last = end[std::size_t(flat)];
+        if (s.places[k].offset < last) continue;  // a tied one, seen before
+        close(flat, last, s.places[k].offset);
+        last = s.places[k].offset + s.parameters[k].shape.count();
+      }
+    for (int f = 0; f < p.flats(); ++f) close(f, end[std::size_t(f)], p.whole_elements(f));
+  }
+  /// Gradient slots hold what other flats left there; sums over whole parts must find zeros.
+  void clear_gaps(Plan const& p, Instruction const& in) {
+    for (FlatUse const& u : p.facts.segments[std::size_t(in.segment)].flats)
+      if (u.flat >= 0 && u.gradient)
+        for (Gap const& g : gaps_[std::size_t(u.flat)]) {
+          Real* const at = memory_.gradient(in, u.flat);
+          std::fill(at + g.begin, at + g.end, Real(0));
+        }
+  }
+
+  void compute(Plan const& p, Instruction const& in, NonFinite* check) {
+    Program& program = programs_[std::size_t(in.segment)];
+    Bases const at = bases(p, in);
+    bool const training = p.kind == Kind::train, last = in.segment == p.segments() - 1;
+    if (in.op == Do::forward)
+      program.forward(at, training, check);
+    else
+      program.backward(at, check);
+    if (in.op == Do::backward && p.reduces_slots()) clear_gaps(p, in);
+    if (last && (in.op == Do::backward || !training)) loss_ += double(program.loss(at, training));
+  }
+
+  void gather(Plan const& p, Instruction const& in) {
+    Bytes const part = p.part_elements(in.flat) * Bytes(sizeof(Real));
+    if (p.gathers_into_slots()) {
+      auto* const whole = reinterpret_cast<std::byte*>(memory_.readable(in, in.flat));
+      collective_.place(
+          whole + rank_ * part,
+          reinterpret_cast<std::byte const*>(memory_.flat(Family::weights, in.flat, in.layer)), part);
+      collective_.gather(whole, part);
+    } else {
+      collective_.gather(
+          reinterpret_cast<std::byte*>(memory_.flat(Family::weights, in.flat, in.layer)), part);
+    }
+  }
+
+  void reduce(Plan const& p, Instruction const& in) {
+    std::int64_t const part = p.part_elements(in.flat);
+    collective_.reduce(
+        memory_.reduced(in.flat, in.layer, rank_), accumulates(p, in, in.flat), part,
+        [&](int k) -> Real const* { return memory_.gradient(in, in.flat, k); },
+        std::span<Real>(reinterpret_cast<Real*>(memory_.at(Family::exchange)),
+                        std::size_t(memory_.place().of(Family::exchange).bytes) / sizeof(Real)));
+  }
+
+  void gather_gradient(Plan const& p, Instruction const& in) {
+    std::int64_t const part = p.part_elements(in.flat);
+    Family const from = p.reduces_slots() ? Family::gradient_shares : Family::gradients;
+    bool const shares = p.reduces_slots();
+    int const first = rank_ - rank_ % p.mesh.domain;
+    collective_.gather_gradient(
+        memory_.whole_gradient(in.flat, in.layer), part, [&](int k) -> Real* {
+          return memory_.flat(from, in.flat, in.layer, k) + (shares ? 0 : (first + k) * part);
+        });
+  }
+
+  void norm(Plan const& p, Instruction const& in) {
+    Real const* const part = memory_.reduced(in.flat, in.layer, rank_);
+    auto* const scratch = reinterpret_cast<double*>(memory_.at(Family::workspace));
+    double sum = 0;
+    std::int64_t const n = p.part_elements(in.flat);
+    Bytes const room = p.facts.workspace / Bytes(sizeof(double)) * chunk_elements;
+    for (std::int64_t i = 0; i < n; i += room)
+      sum += kernel::squared_sum(CpuTeam{}, part + i, std::min<std::int64_t>(room, n - i), scratch);
+    memory_.norms(rank_)[norm_entry(p, in.flat, in.layer)] = sum;
+  }
+
+  void exchange(Plan const& p) {
+    int const entries = p.kind == Kind::train ? norm_entries(p) : 2;
+    auto* const table = memory_.norms(0);
+    double* const mine = table + rank_ * entries;
+    mine[entries - 2] = loss_, mine[entries - 1] = double(valid_);
+    if (p.mesh.data > 1) collective_.exchange(table, entries);
+    double loss = 0, squares = 0, valid = 0;
+    for (int r = 0; r < p.mesh.data; ++r) {
+      loss += table[r * entries + entries - 2];
+      valid += table[r * entries + entries - 1];
+    }
+    // By layer, then by rank: the order of the elements, whoever holds them.
+    for (int e = 0; e < entries - 2; ++e)
+      for (int r = 0; r < p.mesh.data; ++r) squares += table[r * entries + e];
+    // Losses carry one over all targets; ignored ones are taken out here.
+    double const nominal = double(batches_->targets());
+    turnout_.valid = std::int64_t(valid);
+    turnout_.gradient_scale = valid > 0 ? nominal / valid : 0;
+    turnout_.loss = loss * turnout_.gradient_scale;
+    turnout_.gradient_norm = std::sqrt(squares) * turnout_.gradient_scale;
+    turnout_.finite =
+        std::isfinite(turnout_.loss) && std::isfinite(turnout_.gradient_norm) && valid > 0;
+    values_.gradient_scale = turnout_.gradient_scale;
+    if (p.layout.clip && clip_norm_ > 0)
+      values_.gradient_scale *= std::min(1.0, clip_norm_ / (turnout_.gradient_norm + 1e-6));
+  }
+
+  void step(Plan const& p, Instruction const& in) {
+    bool const own = p.steps_own_part();
+    std::int64_t const part = p.part_elements(in.flat);
+    std::int64_t const begin = own ? rank_ * part : 0;
+    std::int64_t const end = own ? begin + part : p.whole_elements(in.flat);
+    // Element e of the layer is at e - base of each buffer.
+    Real* const weights = memory_.flat(Family::weights, in.flat, in.layer);
+    std::int64_t const weight_base = p.gathers_into_slots() ? begin : 0;
+    Real const* const gradient = own ? memory_.reduced(in.flat, in.layer, rank_)
+                                     : memory_.whole_gradient(in.flat, in.layer);
+    for (Interval const& i : groups_.of(in.flat, in.layer)) {
+      std::int64_t const from = std::max(begin, i.begin), to = std::min(end, i.end);
+      if (from >= to) continue;
+      StepRange range{.weights = weights + (from - weight_base),
+                      .gradients = gradient + (from - begin),
+                      .states = {},
+                      .elements = to - from};
+      for (int s = 0; s < int(optimizer_.states.size()); ++s)
+        range.states[std::size_t(s)] = memory_.state(in.flat, in.layer, s) + (from - begin);
+      StepValues v = values_;
+      v.rate *= i.rate, v.decay = i.decay;
+      optimizer_.step(range, v);
+    }
+  }
+
+  int rank_;
+  Memory& memory_;
+  Collective collective_;
+  OptimizerTable optimizer_;
+  Groups const& groups_;
+  Trace& trace_;
+  std::vector<Program> programs_;
+  std::vector<std::array<std::string, kinds_of_rows>> names_;  // of trace events: segments, flats, none
+  std::vector<std::vector<Gap>> gaps_;  // by flat
+  Plan const* plan_ = nullptr;
+  Batches const* batches_ = nullptr;
+  StepValues values_{};
+  double clip_norm_ = 0;
+  Turnout turnout_{};
+  double loss_ = 0;
+  std::int64_t valid_ = 0;
+};
+
+}  // namespace tessera::inline TESSERA_SETTING

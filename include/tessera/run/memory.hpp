@@ -1,0 +1,74 @@
+/// The buffers of a plan as addresses: the rank's private arena and its domain's window.
+#pragma once
+
+#include <tessera/backend/cpu/domain.hpp>
+#include <tessera/plan/memory.hpp>
+#include <tessera/run/arena.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+
+class Memory {
+ public:
+  Memory(World const& world, Plan const& plan)
+      : plan_(plan),
+        place_(plan),
+        domain_(world, plan.mesh.domain, place_.window_bytes()),
+        arena_(place_.private_bytes()),
+        local_(world.rank() % plan.mesh.domain) {}
+
+  Plan const& plan() const { return plan_; }
+  Placement const& place() const { return place_; }
+  Domain& domain() { return domain_; }
+
+  /// Start of a buffer; k: whose, for buffers that every rank of the domain has in the window.
+  std::byte* at(Family f, int k) {
+    bool const own = place_.of(f).arena == tessera::Arena::own;
+    return (own ? arena_.base() : domain_.base()) + place_.start(f, k);
+  }
+  std::byte* at(Family f) { return at(f, local_); }
+
+  Real* flat(Family f, int flat, int layer, int k) {
+    return reinterpret_cast<Real*>(at(f, k) + place_.flat(f, flat, layer));
+  }
+  Real* flat(Family f, int flat, int layer) { return this->flat(f, flat, layer, local_); }
+  Real* state(int flat, int layer, int state) {
+    return reinterpret_cast<Real*>(at(Family::optimizer) + place_.state(flat, layer, state));
+  }
+  /// Weights that a turn reads: where they always are, or in the slot that a gather has filled.
+  Real* readable(Instruction const& in, int flat) {
+    if (plan_.gathers_into_slots())
+      return reinterpret_cast<Real*>(at(Family::gathered) +
+                                     place_.gathered(in.segment, flat, in.slot));
+    return this->flat(Family::weights, flat, in.layer);
+  }
+  /// Where a turn's backward puts a flat's gradient, at the domain's k-th rank.
+  Real* gradient(Instruction const& in, int flat, int k) {
+    if (plan_.reduces_slots())
+      return reinterpret_cast<Real*>(at(Family::gradient_slots, k) +
+                                     place_.gradient_slot(in.segment, flat, in.gradient_slot));
+    return this->flat(Family::gradients, flat, in.layer, k);
+  }
+  Real* gradient(Instruction const& in, int flat) { return gradient(in, flat, local_); }
+  /// This rank's reduced part of a flat's layer, or the whole where one rank has all.
+  Real* reduced(int flat, int layer, int rank) {
+    if (plan_.reduces_slots()) return this->flat(Family::gradient_shares, flat, layer);
+    return this->flat(Family::gradients, flat, layer) + rank * plan_.part_elements(flat);
+  }
+  /// The whole reduced gradient, where Zero<0> or a single rank steps everything.
+  Real* whole_gradient(int flat, int layer) {
+    return this->flat(plan_.reduces_slots() ? Family::whole_gradients : Family::gradients, flat,
+                      layer);
+  }
+  double* norms(int rank) {
+    return reinterpret_cast<double*>(at(Family::norms) + place_.norms(rank));
+  }
+
+ private:
+  Plan plan_;
+  Placement place_;
+  Domain domain_;
+  PrivateArena arena_;
+  int local_;
+};
+
+}  // namespace tessera::inline TESSERA_SETTING

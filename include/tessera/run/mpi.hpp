@@ -1,0 +1,58 @@
+/// MPI as the library calls it: without its C++ bindings, and a failed call is an Error.
+#pragma once
+
+#include <tessera/core/error.hpp>
+
+#ifndef OMPI_SKIP_MPICXX
+#define OMPI_SKIP_MPICXX 1
+#endif
+#ifndef MPICH_SKIP_MPICXX
+#define MPICH_SKIP_MPICXX 1
+#endif
+#include <mpi.h>
+
+#include <string>
+
+namespace tessera::mpi {
+
+/// The communicators of the library return codes; this turns them into a sentence.
+inline void check(int code, char const* call) {
+  if (code == MPI_SUCCESS) return;
+  std::string text(MPI_MAX_ERROR_STRING, '\0');
+  int length = 0;
+  MPI_Error_string(code, text.data(), &length);
+  text.resize(std::size_t(length));
+  throw Error(std::string(call) + " failed with code " + std::to_string(code) + ": " + text);
+}
+
+inline bool running() {
+  int started = 0, ended = 0;
+  MPI_Initialized(&started);
+  MPI_Finalized(&ended);
+  return started && !ended;
+}
+
+/// A communicator of this library's own, freed with it.
+class Comm {
+ public:
+  Comm() = default;
+  explicit Comm(MPI_Comm comm) : comm_(comm) {
+    MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(comm_, &rank_);
+    MPI_Comm_size(comm_, &size_);
+  }
+  Comm(Comm const&) = delete;
+  Comm& operator=(Comm const&) = delete;
+  ~Comm() {
+    if (comm_ != MPI_COMM_NULL && running()) MPI_Comm_free(&comm_);
+  }
+  MPI_Comm get() const { return comm_; }
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+ private:
+  MPI_Comm comm_ = MPI_COMM_NULL;
+  int rank_ = 0, size_ = 1;
+};
+
+}  // namespace tessera::mpi

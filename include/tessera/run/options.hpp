@@ -1,0 +1,31 @@
+/// Settings of a run that do not change its plan.
+#pragma once
+
+#include <tessera/optimizer/schedule.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// Parameters whose path matches get other values; later groups win. '*' stands for any characters.
+struct Group {
+  std::string pattern;
+  double rate = 1;  // multiplies the learning rate
+  std::optional<double> weight_decay{};
+};
+
+struct Options {
+  double learning_rate = 3e-4;  // the schedule's largest
+  Schedule schedule{};          // constant
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double weight_decay = 0.01;  // of matrices and embeddings; vectors (norms, biases) have none
+  double clip_norm = 1.0;      // with ClipNorm
+  std::uint64_t seed = 1;      // of initial weights and of the data order
+  std::vector<Group> groups{};
+  int trace_events = 0;  // > 0: keep the last so many events for trace()
+};
+
+}  // namespace tessera

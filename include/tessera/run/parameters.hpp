@@ -1,0 +1,182 @@
+/// Whole parameters, gradients and optimizer states by path, whatever the layout shards.
+#pragma once
+
+#include <tessera/core/random.hpp>
+#include <tessera/run/memory.hpp>
+#include <tessera/run/program.hpp>
+
+#include <map>
+
+namespace tessera::inline TESSERA_SETTING {
+
+/// What of a parameter: its values, its last reduced gradient, or an optimizer state.
+struct What {
+  enum Kind : std::uint8_t { values, gradient, state } kind = values;
+  int index = 0;  // of the state
+};
+
+class Parameters {
+ public:
+  /// Where a parameter lives: elements [offset, offset + count) of a flat's layer.
+  struct Entry {
+    int flat = 0, layer = 0;
+    std::int64_t offset = 0;
+    Shape shape{};
+    Init init{};
+    std::string key{};  // the path its first values are drawn for
+    bool trainable = true;
+  };
+
+  Parameters(World const& world, Memory& memory, std::span<SegmentGraph const> segments)
+      : world_(world), memory_(memory) {
+    std::map<std::pair<int, int>, std::string> tied;  // flat and offset -> first path
+    Plan const& p = memory.plan();
+    for (SegmentGraph const& s : segments)
+      for (int layer = 0; layer < s.layers; ++layer)
+        for (std::size_t k = 0; k < s.parameters.size(); ++k) {
+          ParameterPlace const& place = s.places[k];
+          FlatInfo const& flat = p.facts.flats[std::size_t(place.flat)];
+          std::string const path = numbered(s.parameters[k].path.view(), layer);
+          Entry e{place.flat,        flat_layer(flat, layer), place.offset, s.parameters[k].shape,
+                  s.parameters[k].init, path, flat.trainable};
+          if (flat.tied) {
+            auto const first = tied.try_emplace({place.flat, int(place.offset)}, path).first;
+            e.key = first->second;
+          }
+          if (e.key == path) order_.push_back(path);
+          entries_.emplace(path, e);
+        }
+  }
+
+  /// Paths in the order of the model; of a tied parameter the first one.
+  std::vector<std::string> const& paths() const { return order_; }
+  Entry const& find(std::string const& path) const {
+    auto const e = entries_.find(path);
+    if (e == entries_.end())
+      throw Error("there is no parameter '" + path + "'; paths are like '" + order_.front() +
+                      "' (paths() lists all)",
+                  true);
+    return e->second;
+  }
+
+  /// Collective. The whole tensor on every rank, row-major.
+  std::vector<Real> read(What what, std::string const& path) {
+    Entry const& e = find(path);
+    require(what, e, path);
+    std::int64_t const count = e.shape.count();
+    std::vector<Real> out(std::size_t(count), Real(0));
+    settle();
+    clip(hold(what, e), e, [&](Real const* at, std::int64_t from, std::int64_t n) {
+      std::copy(at, at + n, out.begin() + from);
+    });
+    if (shards(what)) {
+      // Every element is held by one rank and 0 elsewhere; -0.0 + 0.0 is 0.0, so bits are or'ed.
+      mpi::check(MPI_Allreduce(MPI_IN_PLACE, out.data(), int(count * Bytes(sizeof(Real)) / 4),
+                               MPI_UINT32_T, MPI_BOR, world_.comm()),
+                 "MPI_Allreduce");
+    }
+    settle();
+    return out;
+  }
+
+  /// Collective: every rank gives the same values.
+  void write(What what, std::string const& path, std::span<Real const> values) {
+    Entry const& e = find(path);
+    require(what, e, path);
+    if (std::int64_t(values.size()) != e.shape.count())
+      throw Error("'" + path + "' has " + std::to_string(e.shape.count()) + " elements, not " +
+                      std::to_string(values.size()),
+                  true);
+    settle();
+    written(what, e, [&](Real* at, std::int64_t from, std::int64_t n) {
+      std::copy(values.begin() + from, values.begin() + from + n, at);
+    });
+    settle();
+  }
+
+  /// First values from the counter-based generator: the same for every layout.
+  void initialize(std::uint64_t seed) {
+    for (std::string const& path : order_) {
+      Entry const& e = find(path);
+      RandomKey const key(seed, e.key);
+      written({}, e, [&](Real* at, std::int64_t from, std::int64_t n) {
+        if (e.init.kind != Init::normal)
+          std::fill(at, at + n, Real(e.init.kind == Init::ones));
+        else
+          draw(key, from, n, e.init.deviation, at);
+      });
+    }
+    settle();
+  }
+
+ private:
+  static void draw(RandomKey key, std::int64_t first, std::int64_t n, float deviation, Real* out) {
+    constexpr std::int64_t block = 1 << 16;
+#pragma omp parallel for schedule(static)
+    for (std::int64_t b = 0; b < (n + block - 1) / block; ++b)
+      fill_normal(key, first + b * block, std::min(block, n - b * block), deviation,
+                  out + b * block);
+  }
+
+  /// Elements [begin, end) of a flat's layer, the first of them at `at`.
+  struct Held {
+    Real* at = nullptr;
+    std::int64_t begin = 0, end = 0;
+  };
+
+  bool shards(What what) const {  // several ranks hold what another one can only ask for
+    Plan const& p = memory_.plan();
+    return what.kind == What::values ? p.gathers_into_slots() : p.steps_own_part();
+  }
+  Held hold(What what, Entry const& e) {
+    Plan const& p = memory_.plan();
+    std::int64_t const part = p.part_elements(e.flat), first = world_.rank() * part;
+    Held h{nullptr, 0, p.whole_elements(e.flat)};
+    if (shards(what)) h = {nullptr, first, first + part};
+    switch (what.kind) {
+      case What::values: h.at = memory_.flat(Family::weights, e.flat, e.layer); break;
+      case What::gradient:
+        h.at = shards(what) ? memory_.reduced(e.flat, e.layer, world_.rank())
+                            : memory_.whole_gradient(e.flat, e.layer);
+        break;
+      case What::state: h.at = memory_.state(e.flat, e.layer, what.index); break;
+    }
+    return h;
+  }
+
+  /// f(at, from, n): elements [from, from + n) of the parameter, of those in h.
+  template <class F>
+  static void clip(Held const& h, Entry const& e, F f) {
+    std::int64_t const begin = std::max(h.begin, e.offset);
+    std::int64_t const end = std::min(h.end, e.offset + e.shape.count());
+    if (begin < end) f(h.at + (begin - h.begin), begin - e.offset, end - begin);
+  }
+  /// What this rank has to write: ranks of a domain that has one copy divide it by parts.
+  template <class F>
+  void written(What what, Entry const& e, F f) {
+    Plan const& p = memory_.plan();
+    Held const h = hold(what, e);
+    if (what.kind != What::values || !p.steps_own_part() || p.gathers_into_slots())
+      return clip(h, e, f);
+    std::int64_t const part = p.part_elements(e.flat);
+    for (int r = world_.rank() % p.mesh.domain; r < p.mesh.data; r += p.mesh.domain)
+      clip({h.at + r * part, r * part, (r + 1) * part}, e, f);
+  }
+
+  static void require(What what, Entry const& e, std::string const& path) {
+    if (what.kind != What::values && !e.trainable)
+      throw Error("'" + path + "' is frozen: it has neither gradient nor optimizer state", true);
+  }
+
+  /// Nobody reads while somebody writes; and domains of one copy each hold the same values.
+  void settle() {
+    if (world_.size() > 1) mpi::check(MPI_Barrier(world_.comm()), "MPI_Barrier");
+  }
+
+  World const& world_;
+  Memory& memory_;
+  std::map<std::string, Entry> entries_;
+  std::vector<std::string> order_;
+};
+
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,0 +1,197 @@
+/// One segment's graph, bound to kernels: prepared once, then run for every layer with that layer's
+/// addresses. Allocates nothing after construction.
+#pragma once
+
+#include <tessera/graph/describe.hpp>
+
+#include <cmath>
+#include <limits>
+
+namespace tessera::inline TESSERA_SETTING {
+
+/// A segment as the compiler made it, for code that is compiled once.
+struct SegmentGraph {
+  std::string_view name{};
+  int layers = 1;
+  bool loss = false;  // the last segment: its result is the loss
+  std::span<Node const> nodes{};
+  std::span<Slot const> slots{};
+  std::span<ParameterInfo const> parameters{};
+  std::span<ParameterPlace const> places{};
+};
+
+template <class Model, int I, class S>
+constexpr SegmentGraph segment_graph() {
+  return {field_name<Model, I>,   repeats<Model, I>,       I == segments<Model> - 1,
+          graph<Model, I, S>,     slots<Model, I, S>,      parameters<Model, I, S>,
+          places<Model, I, S>};
+}
+template <class Model, class S>
+inline constexpr auto segment_graphs = []<int... I>(std::integer_sequence<int, I...>) {
+  return std::array<SegmentGraph, sizeof...(I)>{segment_graph<Model, I, S>()...};
+}(std::make_integer_sequence<int, segments<Model>>{});
+
+/// Where the buffers of one layer and micro-batch are.
+struct Bases {
+  std::byte* input = nullptr;
+  std::byte* output = nullptr;
+  std::byte* output_gradient = nullptr;
+  std::byte* input_gradient = nullptr;
+  std::byte* kept = nullptr;
+  std::byte* scratch = nullptr;
+  std::byte* workspace = nullptr;
+  std::byte* batch = nullptr;
+  std::array<std::byte*, flats_of_segment> weights{};
+  std::array<std::byte*, flats_of_segment> gradients{};
+  std::array<bool, flats_of_segment> accumulate{};  // the gradient buffer holds something already
+};
+
+/// The first value of a run that is not a finite number.
+struct NonFinite {
+  int node = -1;
+  std::string_view op{};
+};
+
+class Program {
+ public:
+  Program(SegmentGraph const& segment, int backend) : segment_(segment) {
+    Nodes const nodes(segment.nodes.begin(), segment.nodes.end());
+    for (int i = 0; i < int(nodes.size()); ++i) {
+      Node const& n = nodes[std::size_t(i)];
+      bool const one = n.role == Role::seed && segment.loss;
+      if (!n.op && !one) continue;
+      Step s{.node = i, .op = n.op, .skip_in_training = n.skip_in_training};
+      s.out = operand(nodes, i);
+      s.call.attribute = n.attribute, s.call.number = n.number;
+      for (int k = 0; k < operands; ++k)
+        if (n.in[std::size_t(k)] >= 0)
+          s.in[std::size_t(s.inputs++)] = operand(nodes, n.in[std::size_t(k)]);
+      for (int k = 0; k < extras; ++k)
+        if (n.extra[std::size_t(k)] >= 0)
+          s.extra[std::size_t(s.extras++)] = operand(nodes, n.extra[std::size_t(k)]);
+      if (n.op) {
+        s.kernel = n.op->kernel[std::size_t(backend)];
+        if (auto const prepare = n.op->prepare[std::size_t(backend)]) {
+          s.state = prepare(signature(nodes, n));
+          s.call.state = s.state.get();
+        }
+      }
+      (n.part == Part::forward ? forward_ : backward_).push_back(std::move(s));
+    }
+  }
+
+  SegmentGraph const& segment() const { return segment_; }
+
+  void forward(Bases const& at, bool training, NonFinite* check = nullptr) {
+    for (Step& s : forward_)
+      if (!(training && s.skip_in_training)) run(s, at, check);
+  }
+  void backward(Bases const& at, NonFinite* check = nullptr) {
+    for (Step& s : backward_) run(s, at, check);
+  }
+  /// The loss segment's result, where the pass that ran last has left it.
+  Real loss(Bases const& at, bool training) const {
+    Step const& last = forward_.back();
+    if (!training || !last.skip_in_training) return *static_cast<Real*>(address(last.out, at));
+    for (Step const& s : backward_)
+      if (s.op && s.op->traits.result_in_backward > 0)
+        return *static_cast<Real*>(
+            address(s.extra[std::size_t(s.op->traits.result_in_backward - 1)], at));
+    return std::numeric_limits<Real>::quiet_NaN();
+  }
+
+ private:
+  struct Operand {
+    Region region = Region::none;
+    int use = 0;  // parameters and gradients: which of the segment's flats
+    Bytes offset = 0;
+    Shape shape{};
+    DType dtype = DType::real;
+    bool accumulate = false;  // a gradient to which an earlier node of this pass has contributed
+  };
+  struct Step {
+    int node = 0;
+    Op const* op = nullptr;  // null: the seed of the loss, which is 1
+    bool skip_in_training = false;
+    void (*kernel)(Call const&) = nullptr;
+    std::shared_ptr<void> state{};
+    Call call{};
+    Operand out{};
+    int inputs = 0, extras = 0;
+    std::array<Operand, operands> in{};
+    std::array<Operand, tessera::extras> extra{};
+  };
+
+  Operand operand(Nodes const& nodes, int i) const {
+    Node const& n = nodes[std::size_t(i)];
+    Slot const& slot = segment_.slots[std::size_t(i)];
+    Operand o{.region = slot.region, .offset = slot.offset, .shape = n.shape, .dtype = n.dtype};
+    int const parameter = n.grad_of >= 0 ? nodes[std::size_t(n.grad_of)].parameter : n.parameter;
+    if (slot.region == Region::parameter || slot.region == Region::gradient) {
+      ParameterPlace const& p = segment_.places[std::size_t(parameter)];
+      o.use = p.use;
+      o.offset = p.offset * Bytes(sizeof(Real));
+      o.accumulate = n.accumulate;
+    }
+    if (slot.region == Region::batch) {
+      SegmentGraph const& s = segment_;
+      Shape const whole = n.field == Field::loss_scale ? Shape{} : n.shape;
+      BatchFields const f = whole.rank == 2 ? batch_fields(whole[0], whole[1])
+                                            : batch_fields(s.nodes[0].shape[0], s.nodes[0].shape[1]);
+      o.offset = n.field == Field::tokens    ? f.tokens
+                 : n.field == Field::targets ? f.targets
+                                             : f.loss_scale;
+    }
+    return o;
+  }
+
+  static void* address(Operand const& o, Bases const& at) {
+    std::byte* base = nullptr;
+    switch (o.region) {
+      case Region::none: break;
+      case Region::parameter: base = at.weights[std::size_t(o.use)]; break;
+      case Region::gradient: base = at.gradients[std::size_t(o.use)]; break;
+      case Region::batch: base = at.batch; break;
+      case Region::input: base = at.input; break;
+      case Region::output: base = at.output; break;
+      case Region::output_gradient: base = at.output_gradient; break;
+      case Region::input_gradient: base = at.input_gradient; break;
+      case Region::kept: base = at.kept; break;
+      case Region::scratch: base = at.scratch; break;
+    }
+    return base + o.offset;
+  }
+  static Tensor tensor(Operand const& o, Bases const& at) { return {address(o, at), o.shape}; }
+  static bool adds(Operand const& o, Bases const& at) {
+    return o.region == Region::gradient && (o.accumulate || at.accumulate[std::size_t(o.use)]);
+  }
+  static bool finite(Tensor const& t) {
+    Real const* const x = static_cast<Real const*>(t.at);
+    for (std::int64_t i = 0; i < t.shape.count(); ++i)
+      if (!std::isfinite(x[i])) return false;
+    return true;
+  }
+
+  void run(Step& s, Bases const& at, NonFinite* check) {
+    if (!s.op) {
+      *static_cast<Real*>(address(s.out, at)) = 1;
+      return;
+    }
+    Call& c = s.call;
+    c.out = tensor(s.out, at);
+    c.accumulate[0] = adds(s.out, at);
+    for (std::size_t k = 0; k < std::size_t(s.inputs); ++k) c.in[k] = tensor(s.in[k], at);
+    for (std::size_t k = 0; k < std::size_t(s.extras); ++k) {
+      c.extra[k] = tensor(s.extra[k], at);
+      c.accumulate[1 + k] = adds(s.extra[k], at);
+    }
+    c.workspace = at.workspace;
+    s.kernel(c);
+    if (check && check->node < 0 && !finite(c.out)) *check = {s.node, s.op->name};
+  }
+
+  SegmentGraph segment_;
+  std::vector<Step> forward_, backward_;
+};
+
+}  // namespace tessera::inline TESSERA_SETTING

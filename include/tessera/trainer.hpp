@@ -1,0 +1,144 @@
+/// Trainer<Model, Policies...>: the compiler makes the plan for exactly this model and layout, and
+/// refuses what cannot be; the engine runs it.
+#pragma once
+
+#include <tessera/optimizer/adamw.hpp>
+#include <tessera/plan/verify.hpp>
+#include <tessera/policy/fold.hpp>
+#include <tessera/policy/frozen.hpp>
+#include <tessera/run/checkpoint.hpp>
+#include <tessera/run/engine.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+
+namespace detail {
+
+template <class... P>
+struct OptimizerOf;
+template <class P, class... Rest>
+struct OptimizerOf<P, Rest...> {
+  using type = typename std::conditional_t<Optimizer<P>, std::type_identity<P>,
+                                           OptimizerOf<Rest...>>::type;
+};
+template <>
+struct OptimizerOf<> {
+  using type = AdamW;  // fold() has refused already: one mistake, one error
+};
+
+/// Of the policies only what the trace depends on: trainers that differ in the rest share graphs.
+template <int Sequences, int Tokens, class... FrozenPolicies>
+struct TraceSettings {
+  static constexpr int sequences = Sequences, tokens = Tokens;
+  static constexpr Layout named = [] {
+    Layout layout;
+    (FrozenPolicies::set(layout), ...);
+    return layout;
+  }();
+  static constexpr std::span<std::string_view const> frozen = named.frozen_patterns();
+};
+
+template <class P>
+inline constexpr bool is_frozen = false;
+template <Name Pattern>
+inline constexpr bool is_frozen<Frozen<Pattern>> = true;
+
+template <class Settings, class... P>
+struct AddFrozen {
+  using type = Settings;
+};
+template <int S, int T, class... F, class P, class... Rest>
+struct AddFrozen<TraceSettings<S, T, F...>, P, Rest...>
+    : AddFrozen<std::conditional_t<is_frozen<P>, TraceSettings<S, T, F..., P>,
+                                   TraceSettings<S, T, F...>>,
+                Rest...> {};
+
+template <class O>
+inline constexpr OptimizerTable optimizer_table{O::name, O::state_names, &O::step};
+
+}  // namespace detail
+
+template <class Model, class... Policies>
+class Trainer {
+ public:
+  using Optimizer = typename detail::OptimizerOf<Policies...>::type;
+  static constexpr Layout layout = fold<Policies...>();
+  using Settings = typename detail::AddFrozen<detail::TraceSettings<layout.sequences, layout.tokens>,
+                                              Policies...>::type;
+
+  static constexpr Facts facts() { return describe<Model, Settings>(); }
+  /// What every rank of a mesh does in a step; a value at compile time and at run time.
+  static constexpr Plan plan(Mesh mesh) { return make_plan(facts(), layout, mesh); }
+
+  explicit Trainer(World& world, Options options = {})
+      : engine_(world, start(world), segment_graphs<Model, Settings>,
+                detail::optimizer_table<Optimizer>, int(vocabulary<Model, Settings>),
+                std::move(options)) {}
+
+  /// One optimizer step on the next global batch of the run.
+  template <Data D>
+  Report step(D const& data) {
+    return engine_.step(data);
+  }
+  /// Mean loss over the first `samples` samples; 0: all.
+  template <Data D>
+  double evaluate(D const& data, std::int64_t samples = 0) {
+    return engine_.evaluate(data, samples);
+  }
+
+  Plan const& plan() const { return engine_.plan(); }
+  Options& options() { return engine_.options(); }
+  std::int64_t steps() const { return engine_.steps(); }
+  Engine& engine() { return engine_; }
+
+  // By path, whole, under any layout; collective. Paths are like "blocks.0.mlp.up.weight".
+  std::vector<std::string> const& paths() { return engine_.parameters().paths(); }
+  Shape shape(std::string const& path) { return engine_.parameters().find(path).shape; }
+  std::vector<Real> parameter(std::string const& path) {
+    return engine_.parameters().read({}, path);
+  }
+  void set_parameter(std::string const& path, std::span<Real const> values) {
+    engine_.parameters().write({}, path, values);
+  }
+  std::vector<Real> gradient(std::string const& path) { return engine_.gradient(path); }
+  std::vector<Real> state(std::string_view name, std::string const& path) {
+    return engine_.state(name, path);
+  }
+  void set_state(std::string_view name, std::string const& path, std::span<Real const> values) {
+    engine_.set_state(name, path, values);
+  }
+
+  /// Everything a run needs to go on bitwise: weights, optimizer states, step. Collective.
+  void save(std::string const& path) { save_checkpoint(engine_, path); }
+  void load(std::string const& path) { load_checkpoint(engine_, path); }
+
+ private:
+  static Plan start(World& world) {
+    world.set_threads();
+    int const data = world.size();
+    Mesh mesh{.data = data, .domain = data == 1 ? 1 : world.domain()};
+    if (micros_of(layout, data) < 1)
+      throw Error("GlobalBatch<" + std::to_string(layout.global_batch) + "> is not a multiple of " +
+                      std::to_string(layout.sequences) + " sequences times " +
+                      std::to_string(data) + " data ranks; change N, Batch or the number of ranks",
+                  true);
+    Plan p = plan(mesh);
+    if (mesh.domain > 1 && !Domain::fits(world, mesh.domain, place(p).window_bytes())) {
+      if (world.root())
+        std::fprintf(stderr, "tessera: %s\n",
+                     Domain::shortage(world, mesh.domain, place(p).window_bytes())
+                         .value_or("shared memory is short on another machine")
+                         .c_str());
+      mesh.domain = 1;
+      p = plan(mesh);
+      if (world.root())
+        std::fprintf(stderr, "tessera: going on with private buffers instead (domains of 1)\n");
+    }
+    if (Fault const fault = verify(p))
+      throw Error("the plan is not sound: " + describe_fault(fault) + "; please report it", true);
+    return p;
+  }
+
+  Engine engine_;
+};
+
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,0 +1,50 @@
+/// One AdamW step over a range of a flat buffer, in one pass. Loshchilov, Hutter, arXiv 1711.05101.
+#pragma once
+
+#include <tessera/core/math.hpp>
+#include <tessera/core/team.hpp>
+#include <tessera/kernels/chunk.hpp>
+
+namespace tessera::inline TESSERA_SETTING::kernel {
+
+/// torch.optim.AdamW's rule, with g' = g * gradient_scale:
+///   m = m + (1 - beta1) (g' - m)
+///   v = beta2 v + (1 - beta2) g'^2
+///   w = w (1 - lr decay) - lr correction1 m / (sqrt(v) sqrt(correction2) + eps)
+///
+/// Shapes  w, m, v, g [n]
+/// Types   T; the options are double, because 1 - 0.999f is not 0.001f
+/// Moves   7 * sizeof(T) bytes per element: 28 in float
+template <class T>
+struct AdamW {
+  T *w, *m, *v;
+  T const* g;
+  std::int64_t n;
+  double lr, beta1, beta2, eps, decay;
+  double correction1, correction2;  // 1 / (1 - beta^t) at step t, counted from 1
+  double gradient_scale = 1;        // what clipping leaves of the gradient
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(n); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    using W = Wide<T>;
+    Chunk const chunk = Chunk::at(r, n);
+    T *const weight = w + chunk.first, *const first = m + chunk.first,
+             *const second = v + chunk.first;
+    T const* const gradient = g + chunk.first;
+    W const keep = W(1 - lr * decay), step = W(lr * correction1);
+    W const gain1 = W(1 - beta1), keep2 = W(beta2), gain2 = W(1 - beta2);
+    W const root = W(std::sqrt(correction2)), least = W(eps), scale = W(gradient_scale);
+    lane.each(chunk.size, [=](std::int64_t i) {
+      W const d = W(gradient[i]) * scale;
+      W const mean = W(first[i]) + gain1 * (d - W(first[i]));
+      W const square = keep2 * W(second[i]) + gain2 * d * d;
+      first[i] = T(mean);
+      second[i] = T(square);
+      weight[i] = T(W(weight[i]) * keep - step * mean / (sqrt_fast(square) * root + least));
+    });
+  }
+};
+
+}  // namespace tessera::inline TESSERA_SETTING::kernel

@@ -1,0 +1,93 @@
+/// Element by element: sums, products and scaling of whole buffers.
+#pragma once
+
+#include <tessera/core/math.hpp>
+#include <tessera/core/team.hpp>
+#include <tessera/core/view.hpp>
+#include <tessera/kernels/chunk.hpp>
+
+namespace tessera::inline TESSERA_SETTING::kernel {
+
+/// y = a + b; y may be a or b.
+///
+/// Shapes  y, a, b: the same, any
+/// Types   T, sums in Wide<T>
+/// Moves   3 * sizeof(T) bytes per element
+template <class T>
+struct Add {
+  View<T> y;
+  View<T const> a, b;
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(y.count()); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    Chunk const chunk = Chunk::at(r, y.count());
+    T* const out = y.at + chunk.first;
+    T const *const left = a.at + chunk.first, *const right = b.at + chunk.first;
+    lane.each(chunk.size,
+              [=](std::int64_t i) { out[i] = T(Wide<T>(left[i]) + Wide<T>(right[i])); });
+  }
+};
+
+/// y += x
+///
+/// Shapes  y, x: the same, any
+/// Moves   3 * sizeof(T) bytes per element
+template <class T>
+struct Accumulate {
+  View<T> y;
+  View<T const> x;
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(y.count()); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    Add<T>{.y = y, .a = y, .b = x}(lane, r);
+  }
+};
+
+/// y = a * b; y may be a or b.
+///
+/// Shapes  y, a, b: the same, any
+/// Moves   3 * sizeof(T) bytes per element
+template <class T>
+struct Multiply {
+  View<T> y;
+  View<T const> a, b;
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(y.count()); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    Chunk const chunk = Chunk::at(r, y.count());
+    T* const out = y.at + chunk.first;
+    T const *const left = a.at + chunk.first, *const right = b.at + chunk.first;
+    lane.each(chunk.size,
+              [=](std::int64_t i) { out[i] = T(Wide<T>(left[i]) * Wide<T>(right[i])); });
+  }
+};
+
+/// y = x * *factor; y may be x. The factor is read when the kernel runs, not when it is made.
+///
+/// Shapes  y, x: the same, any
+/// Moves   2 * sizeof(T) bytes per element
+template <class T>
+struct Scale {
+  View<T> y;
+  View<T const> x;
+  Wide<T> const* factor;
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(y.count()); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    Chunk const chunk = Chunk::at(r, y.count());
+    T* const out = y.at + chunk.first;
+    T const* const in = x.at + chunk.first;
+    Wide<T> const by = *factor;
+    lane.each(chunk.size, [=](std::int64_t i) { out[i] = T(Wide<T>(in[i]) * by); });
+  }
+};
+
+}  // namespace tessera::inline TESSERA_SETTING::kernel

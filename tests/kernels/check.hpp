@@ -1,0 +1,82 @@
+/// What the tests of kernels share: tail lengths, input values, distances, thread counts.
+#pragma once
+
+#include <tessera/backend/cpu/team.hpp>
+#include <tessera/core/view.hpp>
+
+#include <doctest/doctest.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+namespace tessera::test {
+
+/// One element, less than a vector, vectors and a tail, one round of a lane and one more, many.
+inline constexpr std::int64_t lengths[] = {1, 7, 31, 128, 129, 768, 1000};
+
+/// n values in [-2, 2); another seed, other values.
+template <class T>
+std::vector<T> values(std::int64_t n, std::uint64_t seed) {
+  std::vector<T> v(static_cast<std::size_t>(n));
+  std::uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
+  for (T& x : v) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    x = T(double(state >> 40) / double(1 << 22) - 2);
+  }
+  return v;
+}
+
+template <class T>
+View<T> view(std::vector<T>& v, Shape shape) {
+  return {v.data(), shape};
+}
+template <class T>
+View<T const> view(std::vector<T> const& v, Shape shape) {
+  return {v.data(), shape};
+}
+template <class T>
+View<T> view(std::vector<T>& v) {
+  return {v.data(), shape_of(v.size())};
+}
+template <class T>
+View<T const> view(std::vector<T> const& v) {
+  return {v.data(), shape_of(v.size())};
+}
+
+/// The largest |found - expected| / max(1, |expected|); infinite if something is not a number.
+template <class T>
+double distance(std::vector<T> const& found, std::vector<double> const& expected) {
+  REQUIRE(found.size() == expected.size());
+  double most = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    double const d = std::abs(double(found[i]) - expected[i]);
+    most = std::isnan(d) ? INFINITY : std::max(most, d / std::max(1.0, std::abs(expected[i])));
+  }
+  return most;
+}
+
+/// In double, kernel and plain loop differ by the order of their sums only.
+template <class T>
+double tolerance(double in_float) {
+  return std::is_same_v<T, double> ? 1e-12 : in_float;
+}
+
+/// f() -> std::vector<T>, run with one thread and with two: the same bits.
+template <class F>
+bool same_on_threads(F f) {
+  int const before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  auto const one = f();
+  omp_set_num_threads(2);
+  auto const two = f();
+  omp_set_num_threads(before);
+  return one.size() == two.size() &&
+         std::memcmp(one.data(), two.data(), one.size() * sizeof(one[0])) == 0;
+}
+
+}  // namespace tessera::test

@@ -1,0 +1,92 @@
+// nvcc
+#include <tessera/kernels/cross_entropy.hpp>
+
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "check.hpp"
+
+using namespace tessera;
+using namespace tessera::test;
+
+namespace {
+
+constexpr double scale = 0.125;
+
+template <class T>
+struct Reference {
+  std::vector<double> loss, gradient;
+
+  Reference(std::vector<T> const& logits, std::vector<std::int32_t> const& targets) {
+    std::int64_t const vocabulary = std::int64_t(logits.size() / targets.size());
+    for (std::size_t r = 0; r < targets.size(); ++r) {
+      T const* const row = logits.data() + std::int64_t(r) * vocabulary;
+      bool const counts = targets[r] >= 0;
+      double const highest = double(*std::max_element(row, row + vocabulary));
+      double sum = 0;
+      for (std::int64_t c = 0; c < vocabulary; ++c) sum += std::exp(double(row[c]) - highest);
+      loss.push_back(counts ? std::log(sum) + highest - double(row[targets[r]]) : 0);
+      for (std::int64_t c = 0; c < vocabulary; ++c)
+        gradient.push_back(
+            counts ? scale * (std::exp(double(row[c]) - highest) / sum - (c == targets[r])) : 0);
+    }
+  }
+};
+
+template <class T>
+void run(std::vector<T>& logits, std::vector<T>& loss, std::vector<std::int32_t> const& targets,
+         bool gradient) {
+  CpuTeam{}.run(kernel::CrossEntropy<T>{
+      .logits = view(logits, shape_of(targets.size(), logits.size() / targets.size())),
+      .row_loss = view(loss),
+      .targets = view(targets),
+      .scale = T(scale),
+      .gradient = gradient});
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("loss and gradient meet a plain loop; ignored targets give zeros", T, float,
+                   double) {
+  for (std::int64_t const vocabulary : lengths)
+    for (double const spread : {1.0, 10.0}) {
+      CAPTURE(vocabulary);
+      CAPTURE(spread);
+      std::vector<std::int32_t> const targets{0, -1, std::int32_t(vocabulary - 1),
+                                              std::int32_t(vocabulary / 2), -1};
+      auto const logits = [&] {
+        auto v = values<T>(std::int64_t(targets.size()) * vocabulary, 1);
+        for (T& x : v) x *= T(spread);
+        return v;
+      }();
+      Reference<T> const expected(logits, targets);
+      std::vector<T> found, loss(targets.size(), T(7)), same(targets.size(), T(7));
+      CHECK(same_on_threads([&] {
+        found = logits;
+        run(found, loss, targets, true);
+        return found;
+      }));
+      CHECK(distance(loss, expected.loss) <= tolerance<T>(1e-6));
+      CHECK(distance(found, expected.gradient) <= tolerance<T>(1e-7 * scale * 4));
+
+      found = logits;
+      run(found, same, targets, false);
+      CHECK(distance(same, expected.loss) <= tolerance<T>(1e-6));
+      CHECK(found == logits);
+    }
+}
+
+TEST_CASE("logits far apart neither overflow nor underflow, and a NaN shows in the loss") {
+  std::vector<float> logits{1000, -1000, 999, 0}, loss(1);
+  std::vector<std::int32_t> const targets{2};
+  Reference<float> const expected(logits, targets);
+  run(logits, loss, targets, true);
+  CHECK(distance(loss, expected.loss) <= 1e-4);  // 1000 + log(sum) has 24 bits
+  CHECK(distance(logits, expected.gradient) <= 1e-7);
+  CHECK(logits[1] == 0);
+
+  logits = {1, 2, NAN, 3};
+  run(logits, loss, targets, true);
+  CHECK(std::isnan(loss[0]));
+  logits = {1, 2, -1, NAN};
+  run(logits, loss, targets, false);
+  CHECK(std::isnan(loss[0]));
+}

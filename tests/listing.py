@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Lists the programs and test scripts of one folder for meson, so that no new file is forgotten.
+
+    listing.py FOLDER      a line per file: kind|name|path|ranks|timeout|flags|arguments
+
+What a file needs stands in comments among its first lines (`//` in C++, `#` in scripts):
+
+    // ranks: 1 2 4     runs under mpirun with 1, then 2, then 4 ranks; without it, runs plainly
+    // double           compiled with -DTESSERA_DOUBLE
+    // static           passes by compiling
+    // nvcc             also compiled by nvcc
+    // timeout: 120     seconds; 60 unless told
+    // args: --steps 2  its arguments; @source@ and @build@ stand for the two folders
+    // manual           built, not run as a test
+    # test              a script that is run as a test
+"""
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+APART = ("tests/reject", "tests/consumer", "tests/fixtures")  # compiled by their own tests
+FIRST_LINES = 12
+DIRECTIVE = re.compile(r"^(?://|#) (?:(ranks|timeout|args):\s*(.*)"
+                       r"|(double|static|nvcc|manual|test))$")
+
+
+def directives(path):
+    found = {}
+    with open(path, errors="replace") as file:
+        for line in [line.rstrip() for _, line in zip(range(FIRST_LINES), file)]:
+            at = DIRECTIVE.match(line)
+            if at:
+                found[at[1] or at[3]] = (at[2] or "").strip()
+    return found
+
+
+def files(folder, ending):
+    every = sorted((ROOT / folder).rglob(f"*{ending}"))
+    inside = [p for p in every if not p.relative_to(ROOT).as_posix().startswith(APART)]
+    scripts = ending in (".sh", ".py")
+    return [p for p in (every if scripts else inside) if p.is_file()]
+
+
+def programs(ending=".cpp", folders=("tests", "examples", "bench")):
+    return [p for f in folders for p in files(f, ending)]
+
+
+def line(kind, path, folder, found):
+    inside = path.relative_to(ROOT / folder)
+    name = inside.with_suffix("").as_posix() if kind == "program" else inside.as_posix()
+    flags = " ".join(f for f in ("double", "static", "manual") if f in found)
+    ranks, timeout = found.get("ranks", "0"), found.get("timeout", "60")
+    if "|" in found.get("args", ""):
+        sys.exit(f"{path}: an argument cannot hold a '|'")
+    return "|".join([kind, name, path.relative_to(ROOT).as_posix(), ranks, timeout, flags,
+                     found.get("args", "")])
+
+
+def main():
+    folder = sys.argv[1]
+    for path in files(folder, ".cpp"):
+        print(line("program", path, folder, directives(path)))
+    for ending in (".sh", ".py"):
+        for path in files(folder, ending):
+            found = directives(path)
+            if "test" in found:
+                print(line("script", path, folder, found))
+
+
+if __name__ == "__main__":
+    main()
