@@ -55,8 +55,8 @@ int main(int argc, char** argv) {
   auto const peer = [&](int l) { return reinterpret_cast<float*>(domain.base()) + l * count; };
   float* const own = peer(domain.local());
   float* const weights = peer(s);
-  std::vector<float> out(std::size_t(part)), room(std::size_t((ranks - s) * part));
-  std::vector<float> gathered(static_cast<std::size_t>(count));
+  auto const elements = [](std::int64_t n) { return std::vector<float>(std::size_t(n)); };
+  auto out = elements(part), room = elements((ranks - s) * part), gathered = elements(count);
   std::fill_n(own, count, float(world.rank() + 1));
   std::fill_n(weights + world.rank() * part, part, 1.f);
 

@@ -15,18 +15,11 @@ import os
 import pathlib
 import platform
 import random
-import resource
-import shutil
-import signal
 import statistics
-import subprocess
 import sys
-import threading
-import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-CORES = len(os.sched_getaffinity(0))
-BOUND, OURS = "gemm bound", "tessera"
+from contestants import BOUND, CORES, HERE, OURS, Contestant, extensions, llmc, ours, peers
+from machine import cpu_name, run, wait_for_quiet
 
 # layers, width, vocabulary, sequences of the global batch, tokens of a sequence
 SIZES = {"gpt2": (12, 768, 50304, 4, 256), "tiny": (2, 128, 512, 4, 32)}
@@ -48,209 +41,22 @@ def flops_of(size):
     return gemms + attention, gemms
 
 
-class Contestant:
-    def __init__(self, name, command, ranks=1, missing="", environment=None):
-        self.name, self.command, self.ranks, self.missing = name, command, ranks, missing
-        threads = max(1, CORES // ranks)
-        self.environment = {"OMP_NUM_THREADS": str(threads)} | (environment or {})
-        self.runs = []  # one dict per round
-
-
-# --- who takes part -----------------------------------------------------------------------------
-
-
-def ours(programs, size):
-    mpi = []
-    if shutil.which("mpirun"):
-        version = subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout
-        if "Open MPI" in version:
-            mpi = ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
-
-    def why(program, needs_mpi=False):
-        if needs_mpi and not shutil.which("mpirun"):
-            return "mpirun is not installed"
-        if not (programs / program).exists():
-            log = programs / f"{program}.log"
-            return f"did not build, see {log}" if log.exists() else f"no {programs / program}"
-        return ""
-
-    yield Contestant(BOUND, [str(programs / "gemm_bound"), "--size", size], missing=why("gemm_bound"))
-    single = f"gpt2_{size}_zero0"
-    yield Contestant(OURS, [str(programs / single)], missing=why(single))
-    for stage in (0, 1, 2, 3):
-        program = f"gpt2_{size}_zero{stage}"
-        command = ["mpirun", *mpi, "-n", "2", str(programs / program)]
-        yield Contestant(f"{OURS} Zero<{stage}>", command, 2, why(program, needs_mpi=True))
-
-
-def peers(where, size):
-    python, found = None, {}
-    missing = "TESSERA_PEERS is not set"
-    if where:
-        python = next(
-            (str(p) for p in (pathlib.Path(where) / "bin/python", pathlib.Path(where)) if p.is_file()),
-            None,
-        )
-        missing = f"TESSERA_PEERS={where} is no Python and no virtual environment"
-    if python:
-        probe = (
-            "import importlib.metadata as m, json\n"
-            "print(json.dumps({d.metadata['Name'].lower(): d.version for d in m.distributions()}))"
-        )
-        answer = subprocess.run([python, "-c", probe], capture_output=True, text=True)
-        found = json.loads(answer.stdout) if answer.returncode == 0 else {}
-
-    def lacks(*packages):
-        absent = [p for p in packages if p not in found]
-        return missing if not python else f"{python} has no {absent[0]}" if absent else ""
-
-    def script(name, *options, ranks=1):
-        command = [python or "python", "-u"]
-        if ranks > 1:
-            command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-        return [*command, str(HERE / "peers" / name), "--size", size, *options]
-
-    one_compiler = {"TORCHINDUCTOR_COMPILE_THREADS": "1"}  # no helpers that hold memory
-    torch = lacks("torch", "numpy")
-    yield Contestant("torch eager", script("one_process.py"), missing=torch)
-    yield Contestant("torch compile", script("one_process.py", "--compile"), 1, torch, one_compiler)
-    yield Contestant("DDP", script("ddp.py", ranks=2), 2, torch)
-    yield Contestant("DDP compile", script("ddp.py", "--compile", ranks=2), 2, torch, one_compiler)
-    yield Contestant("FSDP2", script("fsdp.py", ranks=2), 2, torch)
-    for stage in (1, 2, 3):
-        command = script("zero.py", "--stage", str(stage), ranks=2)
-        yield Contestant(f"DeepSpeed ZeRO-{stage}", command, 2, torch or lacks("deepspeed"))
-
-
-def llmc(programs, size):
-    program = programs / "llmc"
-    missing = "" if program.exists() else f"did not build, see {program}.log"
-    if not os.environ.get("LLMC"):
-        missing = "LLMC is not set"
-    yield Contestant("llm.c", [str(program), "--size", size], missing=missing)
-
-
-# --- the machine --------------------------------------------------------------------------------
-
-
-def machine_seconds():
-    """(busy, stolen) CPU seconds of the whole machine since it started."""
-    user, nice, system, _, _, irq, softirq, steal = map(
-        int, open("/proc/stat").readline().split()[1:9]
-    )
-    tick = os.sysconf("SC_CLK_TCK")
-    return (user + nice + system + irq + softirq) / tick, steal / tick
-
-
-def own_seconds():
-    """CPU seconds of this process and of every child that has ended."""
-    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(r.ru_utime + r.ru_stime for r in both)
-
-
-def leaves(root):
-    """The processes below `root` without children: the ranks, not their launcher."""
-    children = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                text = open(f"/proc/{entry}/stat").read()
-            except OSError:
-                continue
-            state, parent = text[text.rindex(")") + 2 :].split()[:2]
-            if state != "Z":
-                children.setdefault(int(parent), []).append(int(entry))
-
-    def below(process):
-        kids = children.get(process, [])
-        return [leaf for kid in kids for leaf in below(kid)] if kids else [process]
-
-    return below(root)
-
-
-def pss(processes):
-    """Proportional set size in bytes: pages that n processes share count 1/n in each."""
-    total = 0
-    for process in processes:
-        try:
-            lines = open(f"/proc/{process}/smaps_rollup").read().split("\n")
-        except OSError:
-            continue
-        total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total
-
-
-def cpu_name():
-    for line in open("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return platform.machine()
-
-
-def wait_for_quiet(share, patience=60):
-    """Until other programs use less than `share` of the machine for a second; False: they never did."""
-    for _ in range(patience):
-        busy, _ = machine_seconds()
-        time.sleep(1)
-        if machine_seconds()[0] - busy <= share * CORES:
-            return True
-    return False
-
-
-# --- one run ------------------------------------------------------------------------------------
-
-
-def run(contestant, arguments, timeout):
-    """Starts the contestant and returns what it measured, with memory and the machine's load."""
-    environment = os.environ | contestant.environment
-    environment.pop("OPENBLAS_CORETYPE", None)
-    environment.pop("OPENBLAS_L2_SIZE", None)
-    command = contestant.command + arguments
-    begin, (busy, stolen), own = time.time(), machine_seconds(), own_seconds()
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-        text=True, env=environment, start_new_session=True,
-    )
-    complaints = []
-    reader = threading.Thread(target=lambda: complaints.extend(process.stderr), daemon=True)
-    reader.start()
-    clock = threading.Timer(timeout, os.killpg, (process.pid, signal.SIGKILL))
-    clock.start()
-    ended, memory, sampler = threading.Event(), [0], None
-
-    def sample():
-        while not ended.wait(0.05):
-            memory[0] = max(memory[0], pss(leaves(process.pid)))
-
-    result = {}
-    for line in process.stdout:
-        if not line.startswith("{") or result:
-            continue
-        try:
-            result = json.loads(line)
-        except ValueError:
-            continue
-        sampler = threading.Thread(target=sample)
-        sampler.start()
-    code = process.wait()
-    ended.set()
-    clock.cancel()
-    if sampler:
-        sampler.join()
-    reader.join(timeout=1)
-    wall = time.time() - begin
-    if code != 0 or not result:
-        said = [c.strip() for c in complaints if c.strip()]
-        errors = [c for c in said if "Error" in c or "error" in c] or said or ["nothing"]
-        return {"failed": f"status {code}, it said: {errors[-1][:160]}", "command": command}
-    others = machine_seconds()[0] - busy - (own_seconds() - own)
-    return result | {
-        "pss_bytes": result.get("pss_bytes") or memory[0],
-        "foreign": round(max(0.0, others) / (wall * CORES), 4),
-        "stolen": round((machine_seconds()[1] - stolen) / (wall * CORES), 4),
-        "wall_seconds": round(wall, 2),
-        "command": command,
+def prepare(contestants, programs, given):
+    """DeepSpeed compiles its operators at their first use: minutes that belong to no round."""
+    for path in extensions(programs).rglob("lock"):
+        path.unlink()  # of a build that was killed; whoever meets it waits for ever
+    if all(c.missing or not c.name.startswith("DeepSpeed") for c in contestants):
+        return
+    print("DeepSpeed builds its operators, if it has not yet", file=sys.stderr)
+    first = next(c for c in contestants if c.name.startswith("DeepSpeed"))
+    alone = Contestant("", [first.command[0], "-u", str(HERE / "peers/zero.py"), "--size", "tiny"])
+    alone.environment |= first.environment | {
+        "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517",
     }
+    result = run(alone, [*given, "--steps", "1", "--warmup", "0"], timeout=1800)
+    if "failed" in result:
+        print(f"DeepSpeed alone: {result['failed']}", file=sys.stderr)
 
 
 def check(contestant, result):
@@ -267,9 +73,6 @@ def check(contestant, result):
     if not math.isfinite(result.get("loss", math.nan)):
         return f"its loss is {result.get('loss')}"
     return ""
-
-
-# --- the table ----------------------------------------------------------------------------------
 
 
 def summary(contestant):
@@ -350,7 +153,7 @@ def main():
     options = arguments()
     contestants = [
         *ours(options.programs, options.size),
-        *peers(os.environ.get("TESSERA_PEERS"), options.size),
+        *peers(os.environ.get("TESSERA_PEERS"), options.programs, options.size),
         *llmc(options.programs, options.size),
     ]
     if options.only:
@@ -359,7 +162,7 @@ def main():
 
         contestants = [c for c in contestants if chosen(c.name)]
         if not contestants:
-            sys.exit(f"compare.py: no contestant's name contains {' or '.join(options.only)}; try --list")
+            sys.exit(f"compare.py: no name contains {' or '.join(options.only)}; --list shows them")
     if options.list:
         for c in contestants:
             print(f"{c.name:20s} {'not found: ' + c.missing if c.missing else ' '.join(c.command)}")
@@ -386,6 +189,7 @@ def main():
     for c in contestants:
         if c.missing:
             record(kind="missing", name=c.name, why=c.missing)
+    prepare(contestants, options.programs, given)
     for round_ in range(options.rounds):
         here = [c for c in contestants if not c.missing]
         for c in here if round_ % 2 == 0 else reversed(here):
@@ -405,8 +209,8 @@ def main():
     for c in contestants:
         if s := summary(c):
             record(kind="median", name=c.name, ranks=c.ranks, **s)
-    print(f"{cpu_name()}, {CORES} cores; {options.size}, {sequences} x {length} tokens a step, fp32;"
-          f" medians of {options.rounds} x {options.steps} steps\n")
+    print(f"{cpu_name()}, {CORES} cores; {options.size}, {sequences} x {length} tokens a step,"
+          f" fp32; medians of {options.rounds} x {options.steps} steps\n")
     print("\n".join(table(contestants, options.size)))
     print(f"\nof bound: the time of the step's GEMMs alone over the step's. ours is: how many times"
           f" faster {OURS} is\n(1 rank) or {OURS} Zero<3> (2 ranks). busy: the share of the machine"

@@ -21,7 +21,10 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-case $size in gpt2 | tiny) ;; *) echo "bench/compare.sh: --size is gpt2 or tiny, not '$size'" >&2 && exit 2 ;; esac
+if [ "$size" != gpt2 ] && [ "$size" != tiny ]; then
+  echo "bench/compare.sh: --size is gpt2 or tiny, not '$size'" >&2
+  exit 2
+fi
 
 out=${TESSERA_BUILD:-build}/compare
 mkdir -p "$out"
@@ -40,7 +43,8 @@ ours=(mpicxx -std=c++20 -O2 -march=native -fopenmp -DOMPI_SKIP_MPICXX -DMPICH_SK
 if command -v mpicxx >/dev/null && [ -f bench/gpt2.cpp ]; then
   # One program per stage: a layout is part of the program.
   for stage in 0 1 2 3; do
-    build "gpt2_${size}_zero$stage" "${ours[@]}" "-DTESSERA_SIZE=$size" "-DTESSERA_POLICIES=Zero<$stage>" bench/gpt2.cpp -ldnnl
+    build "gpt2_${size}_zero$stage" "${ours[@]}" \
+      "-DTESSERA_SIZE=$size" "-DTESSERA_POLICIES=Zero<$stage>" bench/gpt2.cpp -ldnnl
   done
 fi
 if [ -f bench/gemm_bound.cpp ]; then

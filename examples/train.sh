@@ -7,10 +7,11 @@ usage() {
   cat << 'END'
 Trains a byte-level GPT on Shakespeare's plays, or on a text of your own.
 
-  examples/train.sh [--ranks N] [--policies LIST] [--model NAME] [--data FILE] [--out DIR] [-- FLAGS]
+  examples/train.sh [--ranks N] [--policies LIST] [--model NAME] [--data FILE] [--out DIR]
+                    [-- FLAGS]
 
   --ranks N         processes                       (2)
-  --policies LIST   how the work is laid out        ('Zero<3>'), for example 'Zero<2>, Accumulate<4>'
+  --policies LIST   how the work is laid out        ('Zero<3>'), say 'Zero<2>, Accumulate<4>'
   --model NAME      a model of examples/train.cpp   (tiny)
   --data FILE       text, or tokens: .bin holds uint16, .bin32 uint32 (Shakespeare, fetched once)
   --out DIR         where the results go            (out/)
@@ -49,7 +50,7 @@ done
 [[ $model =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || stop "--model is '$model'; use a name, such as tiny" 2
 if [[ -n $data && ! -e $data ]]; then stop "--data names $data, which does not exist"; fi
 
-# --- packages and text ------------------------------------------------------------------------------
+# --- packages and text -----------------------------------------------------------------------------
 # shellcheck source=../.ci/packages.sh
 . "$root/.ci/packages.sh"
 need_packages g++ libdnnl-dev libopenmpi-dev openmpi-bin || exit 1
@@ -61,7 +62,7 @@ if [[ -z $data && $build_only == no ]]; then
   data=$(python3 "$root/examples/shakespeare.py") || exit 1
 fi
 
-# --- build ------------------------------------------------------------------------------------------
+# --- build -----------------------------------------------------------------------------------------
 flags=(-std=c++20 -O3 -march=native -fopenmp "-I$root/include"
   "-DTESSERA_POLICIES=$policies" "-DTESSERA_MODEL=$model")
 sources() { find -L "$root/include" "$root/examples/train.cpp" -type f -print0 | LC_ALL=C sort -z; }
@@ -90,7 +91,7 @@ if [[ $build_only == yes ]]; then
   exit 0
 fi
 
-# --- run --------------------------------------------------------------------------------------------
+# --- run -------------------------------------------------------------------------------------------
 # The processors this process may use: its affinity, less if a container has a quota.
 processors() {
   local n quota period share
@@ -111,7 +112,9 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads}
 
 # Behind mpirun a rank cannot see how wide the terminal is, or whether there is one.
 TESSERA_COLUMNS=0
-if [[ -t 1 ]]; then TESSERA_COLUMNS=$(stty size 2> /dev/null < /dev/tty | cut -d ' ' -f 2 || echo 80); fi
+if [[ -t 1 ]]; then
+  TESSERA_COLUMNS=$(stty size 2> /dev/null < /dev/tty | cut -d ' ' -f 2 || echo 80)
+fi
 export TESSERA_COLUMNS
 
 launch=(mpirun -n "$ranks")
@@ -139,7 +142,7 @@ while wait "$running" && code=0 || code=$?; kill -0 "$running" 2> /dev/null; do 
 trap - INT TERM HUP
 if [[ -n $signal ]]; then code=$((128 + $(kill -l "$signal"))); fi
 
-# --- what there is now ------------------------------------------------------------------------------
+# --- what there is now -----------------------------------------------------------------------------
 describe() {
   case $1 in
     log.jsonl) echo 'every step: losses, gradient norm, tokens per second' ;;
@@ -150,7 +153,8 @@ describe() {
     *) echo ;;
   esac
 }
-fresh=$(find "$out" -maxdepth 1 -type f -newer "$out/.started" ! -name '.*' -printf '%f\n' | LC_ALL=C sort)
+fresh=$(find "$out" -maxdepth 1 -type f -newer "$out/.started" ! -name '.*' -printf '%f\n' |
+  LC_ALL=C sort)
 rm -f "$out/.started"
 if [[ -n $fresh ]]; then
   printf '\nin %s:\n' "${out/#$PWD\//}"

@@ -87,7 +87,7 @@ def main():
     parser.add_argument("compiler", choices=["gxx", "clang", "nvcc"])
     parser.add_argument("files", nargs="*", type=pathlib.Path)
     parser.add_argument("--build", type=pathlib.Path, required=True)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     compilers.need(options.compiler)
     options.work = options.build / "checks" / f"{options.set}-{options.compiler}"
     options.work.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,12 @@
 """Lists the programs and test scripts of one folder for meson, so that no new file is forgotten.
 
     listing.py FOLDER      a line per file: kind|name|path|ranks|timeout|flags|arguments
+                           kind: program, static or script
 
 What a file needs stands in comments among its first lines (`//` in C++, `#` in scripts):
 
-    // ranks: 1 2 4     runs under mpirun with 1, then 2, then 4 ranks; without it, runs plainly
+    // ranks: 1 2 4     runs under mpirun with 1, then 2, then 4 ranks; so does, without it, what
+                        includes mpi_main.hpp; everything else runs plainly
     // double           compiled with -DTESSERA_DOUBLE
     // static           passes by compiling
     // nvcc             also compiled by nvcc
@@ -50,12 +52,17 @@ def programs(ending=".cpp", folders=("tests", "examples", "bench")):
 def line(kind, path, folder, found):
     inside = path.relative_to(ROOT / folder)
     name = inside.with_suffix("").as_posix() if kind == "program" else inside.as_posix()
-    flags = " ".join(f for f in ("double", "static", "manual") if f in found)
-    ranks, timeout = found.get("ranks", "0"), found.get("timeout", "60")
-    if "|" in found.get("args", ""):
+    if folder != "tests":
+        name = f"{folder}/{name}"
+    if kind == "program" and "static" in found:
+        kind = "static"
+    ranks = found.get("ranks", "1 2 4" if "mpi_main.hpp" in path.read_text() else "0")
+    flags = " ".join(f for f in ("double", "manual") if f in found)
+    arguments = found.get("args", "")
+    if "|" in arguments:
         sys.exit(f"{path}: an argument cannot hold a '|'")
-    return "|".join([kind, name, path.relative_to(ROOT).as_posix(), ranks, timeout, flags,
-                     found.get("args", "")])
+    return "|".join([kind, name, path.relative_to(ROOT).as_posix(), ranks,
+                     found.get("timeout", "60"), flags, arguments])
 
 
 def main():

@@ -174,7 +174,7 @@ def headers_introduce_themselves():
         if body != "#pragma once":
             say(path, 1, "#pragma once comes right after the first comment")
         if len(lines) > HEADER_LINES:
-            say(path, len(lines), f"{len(lines)} lines; at most {HEADER_LINES}: two ideas, two files")
+            say(path, len(lines), f"{len(lines)} lines; at most {HEADER_LINES}")
     for path in files((".cpp",), ("examples",)):
         lines = path.read_text().count("\n")
         if lines > EXAMPLE_LINES:

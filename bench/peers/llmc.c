@@ -44,11 +44,12 @@ static void build(GPT2* model, GPT2Config config) {
 static void clip(GPT2* model) {
     double squares = 0;
     long count = (long)model->num_parameters;
+    float* gradient = model->grads_memory;
     #pragma omp parallel for reduction(+ : squares)
-    for (long i = 0; i < count; i++) squares += (double)model->grads_memory[i] * model->grads_memory[i];
+    for (long i = 0; i < count; i++) squares += (double)gradient[i] * gradient[i];
     float scale = fmin(1.0, 1.0 / (sqrt(squares) + 1e-6));
     #pragma omp parallel for
-    for (long i = 0; i < count; i++) model->grads_memory[i] *= scale;
+    for (long i = 0; i < count; i++) gradient[i] *= scale;
 }
 
 int main(int argc, char** argv) {
@@ -64,7 +65,9 @@ int main(int argc, char** argv) {
     }
     int tiny = !strcmp(size, "tiny");
     int B = 4, T = tiny ? 32 : 256;
-    GPT2Config config = {T, tiny ? 512 : 50304, tiny ? 512 : 50304, tiny ? 2 : 12, tiny ? 4 : 12, tiny ? 128 : 768};
+    // positions, vocabulary, padded vocabulary, layers, heads, width
+    GPT2Config config = {T, 50304, 50304, 12, 12, 768};
+    if (tiny) config = (GPT2Config){T, 512, 512, 2, 4, 128};
     GPT2 model;
     build(&model, config);
 

@@ -134,7 +134,7 @@ class Trainer {
         std::fprintf(stderr, "tessera: going on with private buffers instead (domains of 1)\n");
     }
     if (Fault const fault = verify(p))
-      throw Error("the plan is not sound: " + describe_fault(fault) + "; please report it", true);
+      throw Error("this plan " + std::string(word(fault.what)) + "; please report it", true);
     return p;
   }
 

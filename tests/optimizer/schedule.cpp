@@ -40,7 +40,8 @@ TEST_CASE("constant: (step + 1) / warmup, then 1") {
   CHECK(warmup_constant(100)(1L << 40) == 1);
 }
 
-// torch 2.15: SequentialLR([LinearLR(1/4, 1, 3), CosineAnnealingLR(T_max=8, eta_min=0.1)], [4]), lr 1
+// torch 2.15, lr 1:
+// SequentialLR([LinearLR(1/4, 1, 3), CosineAnnealingLR(T_max=8, eta_min=0.1)], [4])
 TEST_CASE("warm-up and cosine is torch's sequence of both") {
   check(cosine,
         {0.25, 0.5, 0.75, 1, 1, 0.96574578963007907, 0.86819805153394636, 0.72220754456429048, 0.55,

@@ -28,10 +28,22 @@ ERROR = re.compile(r"\b(?:fatal )?error\b(?: #[\w-]+)?:|\berror: ")
 INTEGER = r"(?:(?:unsigned|signed|std::|int|long|short|char|int\d+_t|size_t)\s*)+"
 
 
+def spelled_out(text):
+    """Adds what nvcc leaves to the reader: Rule<S, L> [with S=8L, L=2] is Rule<8L, 2>."""
+    added = []
+    for name, parameters, values in re.findall(r'"([\w:]+)<([^<>"]*)> \[with (.*?)\]"', text):
+        given = dict(re.findall(r"(\w+)=((?:[^,<]|<[^>]*>)+)(?:, |$)", values))
+        arguments = [given.get(p.strip(), p.strip()) for p in parameters.split(",")]
+        added.append(f"{name}<{', '.join(arguments)}>")
+    return "\n".join([text, *added])
+
+
 def plain(text):
     """What is left when white space, quotes and the spelling of constants do not count."""
+    text = spelled_out(text)
     text = re.sub(r"\((?:bool|_Bool)\)\s*0\b", "false", text)
     text = re.sub(r"\((?:bool|_Bool)\)\s*1\b", "true", text)
+    text = re.sub(rf"\({INTEGER}\)\s*\((-\d+)\)", r"\1", text)
     text = re.sub(rf"\({INTEGER}\)\s*(?=-?\d)", "", text)
     text = re.sub(r"\b(\d+)[uUlL]+\b", r"\1", text)
     text = re.sub(r"[\s'\"‘’“”`\\]", "", text)

@@ -2,11 +2,11 @@
 ///
 /// Steps count from 0; what follows the last step keeps its value. In other systems' words, with
 /// base rate r, warm-up w, total t, floor f:
-///   warmup_cosine(w, t, f)   llm.c `-u w -q f` · Megatron `--lr-decay-style cosine` · nanoGPT, one
-///                            warm-up step later · torch SequentialLR of LinearLR(1 / w, 1, w - 1) and
+///   warmup_cosine(w, t, f)   llm.c `-u w -q f` · nanoGPT, one warm-up step later · torch
+///                            SequentialLR of LinearLR(1 / w, 1, w - 1) and
 ///                            CosineAnnealingLR(t - w, f r) at milestone w
-///   warmup_linear(w, t, f)   the same with LinearLR(1, f, t - w) · with f = 0 DeepSpeed WarmupDecayLR
-///                            of warmup_type "linear", which is one step later in the warm-up
+///   warmup_linear(w, t, f)   the same with LinearLR(1, f, t - w) · with f = 0 DeepSpeed
+///                            WarmupDecayLR of warmup_type "linear", whose warm-up is a step later
 ///   warmup_constant(w)       DeepSpeed WarmupLR of warmup_type "linear", as above
 ///   one_cycle(t, p, d, e)    torch OneCycleLR(r, t, pct_start=p, div_factor=d, final_div_factor=e)
 ///                            with cosine annealing; momentum does not cycle
@@ -81,7 +81,7 @@ constexpr Schedule warmup_constant(std::int64_t warmup = 0) {
   return detail::warmed_up(warmup);
 }
 
-/// After the warm-up: floor + (1 - floor) (1 + cos(pi x)) / 2, x = (step - warmup) / (total - warmup).
+/// After the warm-up: floor + (1 - floor) (1 + cos(pi x)) / 2, x from 0 at `warmup` to 1 at `total`.
 constexpr Schedule warmup_cosine(std::int64_t warmup, std::int64_t total, double floor = 0) {
   return detail::falling(warmup, total, floor, Schedule::Curve::cosine);
 }

@@ -32,13 +32,14 @@ struct Batches {
   int micros = 1, rank = 0, ranks = 1;
   std::int64_t first = 0;     // sample of the run that this global batch starts with
   bool shuffled = true;       // by the keyed permutation of each epoch; else as the source has them
+  bool repeats = true;        // goes on with the first sample behind the last one
   std::uint64_t seed = 0;
 
   std::int64_t global() const { return std::int64_t(sequences) * micros * ranks; }
   std::int64_t targets() const { return global() * tokens; }
 
   /// Fills a micro-batch's buffer; returns the number of targets that are not ignored. Past the end
-  /// of an unshuffled source, targets are ignored.
+  /// of a source that does not repeat, targets are ignored.
   std::int64_t load(int micro, std::byte* buffer) const {
     BatchFields const f = batch_fields(sequences, tokens);
     auto* const input = reinterpret_cast<std::int32_t*>(buffer + f.tokens);
@@ -50,8 +51,9 @@ struct Batches {
       std::span<std::int32_t> const in{input + std::int64_t(s) * tokens, std::size_t(tokens)};
       std::span<std::int32_t> const out{target + std::int64_t(s) * tokens, std::size_t(tokens)};
       std::int64_t const g = begin + s;
-      if (shuffled || g < source.samples) {
-        std::int64_t const index = shuffled ? Order{seed}(g, source.samples) : g;
+      if (repeats || g < source.samples) {
+        std::int64_t const index =
+            shuffled ? Order{seed}(g, source.samples) : g % source.samples;
         source.read(source.data, index, vocabulary, in, out);
         valid += tokens - std::count(out.begin(), out.end(), ignored);
       } else {

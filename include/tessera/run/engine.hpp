@@ -77,7 +77,7 @@ class Engine {
     std::int64_t const at_once = std::int64_t(plan_.layout.sequences) * plan_.mesh.data;
     Plan const p = evaluate_plan(plan_, int((source.samples + at_once - 1) / at_once));
     Batches b = batches(p, source);
-    b.first = 0, b.shuffled = false;
+    b.first = 0, b.shuffled = b.repeats = false;
     Turnout const t = executor_.run(p, b, {});
     if (t.valid == 0)
       throw Error("evaluate: every target is ignored (-1); give a source with targets", true);
@@ -118,6 +118,7 @@ class Engine {
               .micros = p.micros,
               .rank = world_.rank(),
               .ranks = p.mesh.data,
+              .shuffled = options_.shuffle,
               .seed = options_.seed};
     b.first = step_ * b.global();
     return b;

@@ -4,6 +4,7 @@
 #include <tessera/backend/cpu/collective.hpp>
 #include <tessera/kernels/reduce.hpp>
 #include <tessera/optimizer/optimizer.hpp>
+#include <tessera/plan/words.hpp>
 #include <tessera/run/batch.hpp>
 #include <tessera/run/groups.hpp>
 #include <tessera/run/memory.hpp>
@@ -35,7 +36,7 @@ class Executor {
     auto const name = [&](std::string const& owner) {
       names_.emplace_back();
       for (int op = 0; op < kinds_of_rows; ++op)
-        names_.back()[std::size_t(op)] = (owner.empty() ? "" : owner + " ") + std::string(name_of(Do(op)));
+        names_.back()[std::size_t(op)] = (owner.empty() ? "" : owner + " ") + std::string(word(Do(op)));
     };
     for (SegmentGraph const& s : segments) name(std::string(s.name));
     for (FlatInfo const& f : memory.plan().facts.flats) name(std::string(f.name));

@@ -24,6 +24,7 @@ struct Options {
   double weight_decay = 0.01;  // of matrices and embeddings; vectors (norms, biases) have none
   double clip_norm = 1.0;      // with ClipNorm
   std::uint64_t seed = 1;      // of initial weights and of the data order
+  bool shuffle = true;         // every epoch in a new order; false: as the source has the samples
   std::vector<Group> groups{};
   int trace_events = 0;  // > 0: keep the last so many events for trace()
 };

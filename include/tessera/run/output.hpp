@@ -1,4 +1,4 @@
-/// Files that a run writes: every failure is an Error that names the file, the bytes and the way out.
+/// Files that a run writes: a failure is an Error that names file, bytes and the way out.
 #pragma once
 
 #include <tessera/core/bytes.hpp>

@@ -17,9 +17,10 @@ struct Point {
 };
 
 struct Picture {
-  std::string title, subtitle;
+  std::string title{}, subtitle{};
   std::string unit = "loss (nats per token)";
-  std::vector<Point> train, validation, learning_rate;  // by increasing step; any may be empty
+  std::vector<Point> train{}, validation{},
+      learning_rate{};  // by increasing step; any may be empty
 
   std::string svg() const;
 };

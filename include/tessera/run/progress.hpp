@@ -1,4 +1,4 @@
-/// How a run is doing: one line that rewrites itself on a terminal, a line every few seconds elsewhere.
+/// How a run is doing: a line that rewrites itself on a terminal, now and then a line elsewhere.
 #pragma once
 
 #include <tessera/run/human.hpp>
@@ -29,7 +29,7 @@ struct Status {
   double seconds_left = unknown;
 };
 
-/// step 12/400 ━━━───── loss 2.3456 · validation 2.41 · 1.23k tok/s · 85% of peak · 1.2 GiB · 1m 12s left
+/// step 12/400 ━───── · loss 2.3457 · validation 2.4100 · 1.23k tok/s · 1m 12s left · 85% of peak
 /// At most `columns` wide: the last facts go first, then the bar. columns = 0: no bar, no limit.
 inline std::string progress_line(Status const& s, int columns) {
   struct Text {

@@ -48,7 +48,7 @@ class Trace {
         .count();
   }
 
-  /// This rank's events, oldest first, as JSON objects each followed by ",\n". `origin` becomes time
+  /// This rank's events, oldest first: JSON objects, each followed by ",\n". `origin` becomes time
   /// zero: on several machines take each rank's now() right after a common barrier.
   std::string text(int rank, std::span<std::string_view const> lanes, std::int64_t origin) const {
     std::string out;

@@ -1,0 +1,98 @@
+"""Who takes part in compare.py: how each contestant is started, or why it cannot be."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+HERE = pathlib.Path(__file__).resolve().parent
+CORES = len(os.sched_getaffinity(0))
+BOUND, OURS = "gemm bound", "tessera"
+
+
+class Contestant:
+    def __init__(self, name, command, ranks=1, missing="", environment=None):
+        self.name, self.command, self.ranks, self.missing = name, command, ranks, missing
+        threads = max(1, CORES // ranks)
+        self.environment = {"OMP_NUM_THREADS": str(threads)} | (environment or {})
+        self.runs = []  # one dict per round
+
+
+def ours(programs, size):
+    mpi = []
+    if shutil.which("mpirun"):
+        version = subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout
+        if "Open MPI" in version:
+            mpi = ["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
+
+    def why(program, needs_mpi=False):
+        if needs_mpi and not shutil.which("mpirun"):
+            return "mpirun is not installed"
+        if not (programs / program).exists():
+            log = programs / f"{program}.log"
+            return f"did not build, see {log}" if log.exists() else f"no {programs / program}"
+        return ""
+
+    bound = "gemm_bound"
+    yield Contestant(BOUND, [str(programs / bound), "--size", size], missing=why(bound))
+    single = f"gpt2_{size}_zero0"
+    yield Contestant(OURS, [str(programs / single)], missing=why(single))
+    for stage in (0, 1, 2, 3):
+        program = f"gpt2_{size}_zero{stage}"
+        command = ["mpirun", *mpi, "-n", "2", str(programs / program)]
+        yield Contestant(f"{OURS} Zero<{stage}>", command, 2, why(program, needs_mpi=True))
+
+
+def peers(where, programs, size):
+    python, found = None, {}
+    missing = "TESSERA_PEERS is not set"
+    if where:
+        places = pathlib.Path(where) / "bin/python", pathlib.Path(where)
+        python = next((str(p.absolute()) for p in places if p.is_file()), None)
+        missing = f"TESSERA_PEERS={where} is no Python and no virtual environment"
+    if python:
+        probe = (
+            "import importlib.metadata as m, json\n"
+            "print(json.dumps({d.metadata['Name'].lower(): d.version for d in m.distributions()}))"
+        )
+        answer = subprocess.run([python, "-c", probe], capture_output=True, text=True)
+        found = json.loads(answer.stdout) if answer.returncode == 0 else {}
+
+    def lacks(*packages):
+        absent = [p for p in packages if p not in found]
+        return missing if not python else f"{python} has no {absent[0]}" if absent else ""
+
+    def script(name, *options, ranks=1):
+        command = [python or "python", "-u"]
+        if ranks > 1:
+            command += ["-m", "torch.distributed.run", "--standalone"]
+            command += ["--nproc-per-node", str(ranks)]
+        return [*command, str(HERE / "peers" / name), "--size", size, *options]
+
+    one_compiler = {"TORCHINDUCTOR_COMPILE_THREADS": "1"}  # no helpers that hold memory
+    torch = lacks("torch", "numpy")
+    yield Contestant("torch eager", script("one_process.py"), missing=torch)
+    yield Contestant("torch compile", script("one_process.py", "--compile"), 1, torch, one_compiler)
+    yield Contestant("DDP", script("ddp.py", ranks=2), 2, torch)
+    yield Contestant("DDP compile", script("ddp.py", "--compile", ranks=2), 2, torch, one_compiler)
+    yield Contestant("FSDP2", script("fsdp.py", ranks=2), 2, torch)
+    for stage in (1, 2, 3):
+        command = script("zero.py", "--stage", str(stage), ranks=2)
+        built = {"TORCH_EXTENSIONS_DIR": str(extensions(programs))}
+        if python:  # ninja, which builds them, may lie beside it
+            built["PATH"] = f"{pathlib.Path(python).parent}:{os.environ.get('PATH', '')}"
+        lacking = torch or lacks("deepspeed")
+        yield Contestant(f"DeepSpeed ZeRO-{stage}", command, 2, lacking, built)
+
+
+def extensions(programs):
+    return programs.resolve() / "torch_extensions"
+
+
+def llmc(programs, size):
+    program = programs / "llmc"
+    missing = "" if program.exists() else f"did not build, see {program}.log"
+    if not os.environ.get("LLMC"):
+        missing = "LLMC is not set"
+    yield Contestant("llm.c", [str(program), "--size", size], missing=missing)

@@ -1,0 +1,30 @@
+/// The whole library: its table of contents.
+#pragma once
+
+// What users compose.
+#include <tessera/layer/attention.hpp>
+#include <tessera/layer/embedding.hpp>
+#include <tessera/layer/gpt2.hpp>
+#include <tessera/layer/head.hpp>
+#include <tessera/layer/linear.hpp>
+#include <tessera/layer/mlp.hpp>
+#include <tessera/layer/norm.hpp>
+
+// How it is laid out.
+#include <tessera/policy/accumulate.hpp>
+#include <tessera/policy/batch.hpp>
+#include <tessera/policy/clip_norm.hpp>
+#include <tessera/policy/frozen.hpp>
+#include <tessera/policy/global_batch.hpp>
+#include <tessera/policy/on.hpp>
+#include <tessera/policy/precision.hpp>
+#include <tessera/policy/reduce.hpp>
+#include <tessera/policy/zero.hpp>
+
+// How it is trained.
+#include <tessera/optimizer/adamw.hpp>
+#include <tessera/optimizer/schedule.hpp>
+#include <tessera/plan/render.hpp>
+#include <tessera/run/tokens.hpp>
+#include <tessera/run/world.hpp>
+#include <tessera/trainer.hpp>

@@ -1,0 +1,43 @@
+#include <tessera/plan/render.hpp>
+
+#include "toy.hpp"
+
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+using namespace tessera;
+
+namespace {
+
+/// Compares with tests/golden; TESSERA_WRITE_GOLDEN=1 writes the file instead, to be read before it is
+/// committed.
+void check_golden(std::string const& name, std::string const& text) {
+  auto const path = std::filesystem::path(__FILE__).parent_path().parent_path() / "golden" / name;
+  if (std::getenv("TESSERA_WRITE_GOLDEN")) std::ofstream(path) << text;
+  std::ifstream file(path);
+  REQUIRE(file.good());
+  std::stringstream expected;
+  expected << file.rdbuf();
+  CHECK(text == expected.str());
+}
+
+}  // namespace
+
+TEST_CASE("sizes are human") {
+  CHECK(human(192) == "192 B");
+  CHECK(human(153'600) == "150 KiB");
+  CHECK(human(5 * 1_MiB / 4) == "1.25 MiB");
+  CHECK(human(1000 * 1_KiB) == "0.98 MiB");
+}
+
+TEST_CASE("plans read as before") {
+  check_golden("plan_zero0_one_rank.txt", render(toy::plan(0, {1, 1})));
+  check_golden("plan_zero1_one_domain.txt", render(toy::plan(1, {4, 4}, Step, 2)));
+  check_golden("plan_zero3_two_domains.txt", render(toy::plan(3, {4, 2}, Micro, 2)));
+  check_golden("plan_evaluate.txt", render(evaluate_plan(toy::plan(3, {4, 2}, Micro, 2), 3)));
+}

@@ -1,0 +1,17 @@
+// expect: Batch<Sequences, Tokens>: both must be positive
+// expect: 0
+// expect: 128
+#include <tessera/policy/fold.hpp>
+#include <tessera/policy/batch.hpp>
+
+using namespace tessera;
+
+struct Sgd {
+  static constexpr std::string_view name = "Sgd";
+  static constexpr bool is_optimizer = true;
+  static constexpr int states = 0;
+  static constexpr void set(Layout&) {}
+};
+
+constexpr Layout layout = fold<Batch<0, 128>, Sgd>();
+int main() {}

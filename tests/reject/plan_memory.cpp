@@ -1,0 +1,9 @@
+// expect: the plan needs more memory than a rank has
+// expect: 92
+// expect: 8
+#include <tessera/plan/memory.hpp>
+
+using namespace tessera;
+
+constexpr tessera::rule::FitsMemory<92, 8> fits{};
+int main() {}

@@ -1,0 +1,17 @@
+// expect: a policy is given more than once
+// expect: 2
+#include <tessera/policy/fold.hpp>
+#include <tessera/policy/batch.hpp>
+#include <tessera/policy/zero.hpp>
+
+using namespace tessera;
+
+struct Sgd {
+  static constexpr std::string_view name = "Sgd";
+  static constexpr bool is_optimizer = true;
+  static constexpr int states = 0;
+  static constexpr void set(Layout&) {}
+};
+
+constexpr Layout layout = fold<Batch<1, 8>, Zero<1>, Zero<2>, Sgd>();
+int main() {}
