@@ -41,7 +41,20 @@ def flops_of(size):
     return gemms + attention, gemms
 
 
-def prepare(contestants, programs, given):
+def write_tokens(programs, size):
+    """The batch of every contestant and step: random tokens, the same in every run."""
+    _, _, vocabulary, sequences, length = SIZES[size]
+    draw = random.Random(1)
+    tokens = array.array("H", (draw.randrange(vocabulary) for _ in range(sequences * length + 1)))
+    if sys.byteorder == "big":
+        tokens.byteswap()
+    programs.mkdir(parents=True, exist_ok=True)
+    path = programs / f"tokens_{size}.bin"
+    path.write_bytes(tokens.tobytes())
+    return str(path)
+
+
+def prepare(contestants, programs):
     """DeepSpeed compiles its operators at their first use: minutes that belong to no round."""
     for path in extensions(programs).rglob("lock"):
         path.unlink()  # of a build that was killed; whoever meets it waits for ever
@@ -54,7 +67,8 @@ def prepare(contestants, programs, given):
         "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0",
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517",
     }
-    result = run(alone, [*given, "--steps", "1", "--warmup", "0"], timeout=1800)
+    data = write_tokens(programs, "tiny")
+    result = run(alone, ["--data", data, "--steps", "1", "--warmup", "0"], timeout=1800)
     if "failed" in result:
         print(f"DeepSpeed alone: {result['failed']}", file=sys.stderr)
 
@@ -168,13 +182,6 @@ def main():
             print(f"{c.name:20s} {'not found: ' + c.missing if c.missing else ' '.join(c.command)}")
         return
 
-    _, _, vocabulary, sequences, length = SIZES[options.size]
-    draw = random.Random(1)
-    tokens = array.array("H", (draw.randrange(vocabulary) for _ in range(sequences * length + 1)))
-    data = options.programs / f"tokens_{options.size}.bin"
-    data.parent.mkdir(parents=True, exist_ok=True)
-    data.write_bytes(tokens.tobytes())
-
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     results = HERE / "results" / f"compare-{options.size}-{stamp}.jsonl"
     results.parent.mkdir(exist_ok=True)
@@ -185,30 +192,32 @@ def main():
 
     record(kind="machine", cpu=cpu_name(), cores=CORES, system=platform.platform(), time=stamp,
            size=options.size, flops=flops_of(options.size)[0])
-    given = ["--data", str(data), "--memory-steps", "1"]
+    steps = ["--steps", str(options.steps), "--warmup", str(options.warmup)]
+    given = ["--data", write_tokens(options.programs, options.size), "--memory-steps", "1"]
     for c in contestants:
         if c.missing:
             record(kind="missing", name=c.name, why=c.missing)
-    prepare(contestants, options.programs, given)
+    prepare(contestants, options.programs)
     for round_ in range(options.rounds):
         here = [c for c in contestants if not c.missing]
         for c in here if round_ % 2 == 0 else reversed(here):
             quiet = wait_for_quiet(options.max_foreign)
             print(f"round {round_ + 1} of {options.rounds}: {c.name}", file=sys.stderr,
                   end="" if quiet else " (the machine is not quiet)", flush=True)
-            steps = ["--steps", str(options.steps), "--warmup", str(options.warmup)]
-            result = run(c, given + steps, options.timeout)
+            result = run(c, steps if c.name == BOUND else given + steps, options.timeout)
             trouble = "failed" not in result and check(c, result)
             if trouble:
                 result["failed"] = trouble
             c.runs.append(result)
-            record(kind="run", name=c.name, round=round_ + 1, quiet=quiet, **result)
+            about = {"kind": "run", "name": c.name, "round": round_ + 1, "quiet": quiet}
+            record(**(result | about))
             said = result.get("failed") or f"{1e3 * statistics.median(result['seconds']):.0f} ms"
             print(f": {said}", file=sys.stderr)
 
     for c in contestants:
         if s := summary(c):
             record(kind="median", name=c.name, ranks=c.ranks, **s)
+    _, _, _, sequences, length = SIZES[options.size]
     print(f"{cpu_name()}, {CORES} cores; {options.size}, {sequences} x {length} tokens a step,"
           f" fp32; medians of {options.rounds} x {options.steps} steps\n")
     print("\n".join(table(contestants, options.size)))

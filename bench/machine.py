@@ -76,12 +76,24 @@ def wait_for_quiet(share, patience=60):
     return False
 
 
+def stop(process):
+    """Politely first: mpirun and torchrun end their ranks, which a killed launcher cannot."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, how)
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                pass
+
+
 def run(contestant, arguments, timeout):
     """Starts the contestant and returns what it measured, with memory and the machine's load."""
     environment = os.environ | contestant.environment
     environment.pop("OPENBLAS_CORETYPE", None)
     environment.pop("OPENBLAS_L2_SIZE", None)
     command = contestant.command + arguments
+    late = threading.Event()
     begin, (busy, stolen), own = time.time(), machine_seconds(), own_seconds()
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
@@ -90,7 +102,7 @@ def run(contestant, arguments, timeout):
     complaints = []
     reader = threading.Thread(target=lambda: complaints.extend(process.stderr), daemon=True)
     reader.start()
-    clock = threading.Timer(timeout, os.killpg, (process.pid, signal.SIGKILL))
+    clock = threading.Timer(timeout, lambda: (late.set(), stop(process)))
     clock.start()
     ended, memory, sampler = threading.Event(), [0], None
 
@@ -99,22 +111,27 @@ def run(contestant, arguments, timeout):
             memory[0] = max(memory[0], pss(leaves(process.pid)))
 
     result = {}
-    for line in process.stdout:
-        if not line.startswith("{") or result:
-            continue
-        try:
-            result = json.loads(line)
-        except ValueError:
-            continue
-        sampler = threading.Thread(target=sample)
-        sampler.start()
-    code = process.wait()
-    ended.set()
-    clock.cancel()
+    try:
+        for line in process.stdout:
+            if not line.startswith("{") or result:
+                continue
+            try:
+                result = json.loads(line)
+            except ValueError:
+                continue
+            sampler = threading.Thread(target=sample)
+            sampler.start()
+        code = process.wait()
+    finally:
+        stop(process)
+        ended.set()
+        clock.cancel()
     if sampler:
         sampler.join()
     reader.join(timeout=1)
     wall = time.time() - begin
+    if late.is_set():
+        return {"failed": f"not done after {timeout:.0f} s", "command": command}
     if code != 0 or not result:
         said = [c.strip() for c in complaints if c.strip()]
         errors = [c for c in said if "Error" in c or "error" in c] or said or ["nothing"]

@@ -8,6 +8,7 @@
 #include <tessera/policy/frozen.hpp>
 #include <tessera/run/checkpoint.hpp>
 #include <tessera/run/engine.hpp>
+#include <tessera/run/generator.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -17,8 +18,8 @@ template <class... P>
 struct OptimizerOf;
 template <class P, class... Rest>
 struct OptimizerOf<P, Rest...> {
-  using type = typename std::conditional_t<Optimizer<P>, std::type_identity<P>,
-                                           OptimizerOf<Rest...>>::type;
+  using type =
+      typename std::conditional_t<Optimizer<P>, std::type_identity<P>, OptimizerOf<Rest...>>::type;
 };
 template <>
 struct OptimizerOf<> {
@@ -48,9 +49,9 @@ struct AddFrozen {
 };
 template <int S, int T, class... F, class P, class... Rest>
 struct AddFrozen<TraceSettings<S, T, F...>, P, Rest...>
-    : AddFrozen<std::conditional_t<is_frozen<P>, TraceSettings<S, T, F..., P>,
-                                   TraceSettings<S, T, F...>>,
-                Rest...> {};
+    : AddFrozen<
+          std::conditional_t<is_frozen<P>, TraceSettings<S, T, F..., P>, TraceSettings<S, T, F...>>,
+          Rest...> {};
 
 template <class O>
 inline constexpr OptimizerTable optimizer_table{O::name, O::state_names, &O::step};
@@ -62,8 +63,9 @@ class Trainer {
  public:
   using Optimizer = typename detail::OptimizerOf<Policies...>::type;
   static constexpr Layout layout = fold<Policies...>();
-  using Settings = typename detail::AddFrozen<detail::TraceSettings<layout.sequences, layout.tokens>,
-                                              Policies...>::type;
+  using Settings =
+      typename detail::AddFrozen<detail::TraceSettings<layout.sequences, layout.tokens>,
+                                 Policies...>::type;
 
   static constexpr Facts facts() { return describe<Model, Settings>(); }
   /// What every rank of a mesh does in a step; a value at compile time and at run time.
@@ -83,6 +85,16 @@ class Trainer {
   template <Data D>
   double evaluate(D const& data, std::int64_t samples = 0) {
     return engine_.evaluate(data, samples);
+  }
+
+  /// The prompt and `count` tokens that the model writes behind it. The last segment needs a member
+  /// `constexpr Value logits(Value) const`. Collective.
+  std::vector<std::int32_t> generate(std::span<std::int32_t const> prompt, int count,
+                                     Sampling const& how = {}) {
+    using S = GenerateSettings<layout.tokens, Settings>;
+    return Generator(engine_, generate_segments<Model, S>, layout.tokens,
+                     generate_scratch<Model, S>)
+        .write(prompt, count, how);
   }
 
   Plan const& plan() const { return engine_.plan(); }

@@ -27,12 +27,16 @@ class Ranks {
   explicit Ranks(Plan const& p) : p_(p), m_(p) {}
 
   bool race(int steps) {
-    for (int step = 0; step < steps && !found_; ++step)
+    for (int step = 0; step < steps && !found_; ++step) {
       each_instruction(p_, [&](Instruction const& in) {
-        if (in.op == Do::barrier) return compare();
+        if (in.op == Do::barrier) {
+          compare();
+          now_.clear();
+        }
         for (int k = 0; k < p_.mesh.domain; ++k) touch(in, k);
       });
-    compare();
+      follow();
+    }
     return found_;
   }
 
@@ -107,7 +111,20 @@ class Ranks {
       for (Touch const& b : now_)
         if (a.rank < b.rank && (a.writes || b.writes) && a.begin < b.end && b.begin < a.end)
           found_ = true;
-    now_.clear();
+  }
+
+  /// Any other plan may come next: it gathers into slots, and reads weights.
+  void follow() {
+    auto const before = now_;
+    Bytes const slots = m_.of(Family::gathered).bytes, weights = m_.of(Family::weights).bytes;
+    for (int k = 0; k < p_.mesh.domain; ++k) {
+      Bytes const mine = slots / p_.mesh.domain;
+      add(k, Family::gathered, 0, k * mine, mine, true);
+      if (m_.of(Family::weights).arena == Arena::domain)
+        add(k, Family::weights, 0, 0, weights, false);
+    }
+    compare();
+    now_ = before;
   }
 
   Plan const& p_;

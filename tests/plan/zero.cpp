@@ -13,7 +13,7 @@ constexpr Bytes ring(Bytes whole, int ranks) {
   return whole / ranks * (ranks - 1);
 }
 constexpr Bytes flat(int f, int ranks) {
-  FlatInfo const& info = toy::facts().flats[std::size_t(f)];
+  FlatInfo const info = toy::facts().flats[std::size_t(f)];
   return info.layers * padded(info.elements, ranks) * Bytes(sizeof(Real));
 }
 constexpr Bytes all(int ranks) {

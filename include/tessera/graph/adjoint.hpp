@@ -20,9 +20,7 @@ struct Adjoint {
   constexpr Value extra(int k) const { return at(t.nodes[node].extra[k]); }
   /// Extra output k of a node of the backward pass.
   constexpr Value extra_of(Value v, int k) const { return at(t.nodes[v.id].extra[k]); }
-  constexpr Settings settings() const {
-    return {t.nodes[node].attribute, t.nodes[node].number};
-  }
+  constexpr Settings settings() const { return {t.nodes[node].attribute, t.nodes[node].number}; }
 
   /// d is a contribution to the gradient of operand k.
   constexpr void to(int k, Value d) const {
@@ -33,9 +31,7 @@ struct Adjoint {
     if (t.nodes[v].role == Role::parameter)
       to_parameter(v, d);
     else
-      grad[v] = grad[v] < 0
-                    ? d.id
-                    : append(t, sum, {.in = {grad[v], d.id, -1, -1, -1, -1}}).id;
+      grad[v] = grad[v] < 0 ? d.id : append(t, sum, {.in = {grad[v], d.id, -1, -1, -1, -1}}).id;
   }
 
  private:
@@ -48,8 +44,7 @@ struct Adjoint {
     for (int k = 0; k < extras; ++k)
       if (t.nodes[last].op && t.nodes[last].extra[k] == d.id)
         direct = (t.nodes[last].op->traits.accumulates >> (1 + k)) & 1u;
-    int const holder =
-        direct ? d.id : append(t, into, {.in = {d.id, -1, -1, -1, -1, -1}}).id;
+    int const holder = direct ? d.id : append(t, into, {.in = {d.id, -1, -1, -1, -1, -1}}).id;
     t.nodes[holder].grad_of = v;
     t.nodes[holder].accumulate = grad[v] >= 0;
     grad[v] = holder;
@@ -82,7 +77,9 @@ struct kernels<Backward<O, K>, B> {
 #pragma nv_exec_check_disable
 #endif
   template <class Where, class... T>
-    requires requires(Where const& w, T... t) { kernels<O, B>::backward(Wrt<K>{}, w, t...); }
+  requires requires(Where const& w, T... t) {
+    kernels<O, B>::backward(Wrt<K>{}, w, t...);
+  }
   TESSERA_BOTH static void run(Where const& w, T... t) {
     kernels<O, B>::backward(Wrt<K>{}, w, t...);
   }
@@ -108,7 +105,10 @@ constexpr void adjoint_of(Adjoint& d) {
   if constexpr (requires { O::adjoint(d); })
     O::adjoint(d);
   else
-    [&]<int... K>(ByKernels<K...>) { (detail::by_kernel<O, K>(d), ...); }(O::adjoint);
+    [&]<int... K>(ByKernels<K...>) {
+      (detail::by_kernel<O, K>(d), ...);
+    }
+  (O::adjoint);
 }
 
 /// Appends the backward pass of the graph whose result is its last node. `loss`: the result is the

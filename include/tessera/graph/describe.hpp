@@ -56,7 +56,8 @@ constexpr void assign_flats(Flats& f) {
       for (int i = 0; i < int(f.flats.size()); ++i)
         if (f.flats[i].tied && f.flats[i].name == p.tie) flat = i;
       if (flat < 0)
-        flat = open({.name = p.tie, .layers = 1, .elements = n, .trainable = !p.frozen, .tied = true});
+        flat =
+            open({.name = p.tie, .layers = 1, .elements = n, .trainable = !p.frozen, .tied = true});
       if (f.flats[flat].elements != n) f.tied_has = n, f.tied_wants = f.flats[flat].elements;
       places.push_back({flat, use_of(flat), 0});
       continue;
@@ -80,7 +81,8 @@ constexpr Flats all_flats() {
   Flats f;
   [&]<int... I>(std::integer_sequence<int, I...>) {
     (assign_flats<Model, I, S>(f), ...);
-  }(std::make_integer_sequence<int, segments<Model>>{});
+  }
+  (std::make_integer_sequence<int, segments<Model>>{});
   return f;
 }
 
@@ -131,7 +133,8 @@ constexpr std::array<std::int64_t, 2> vocabularies() {
   };
   [&]<int... I>(std::integer_sequence<int, I...>) {
     (look(graph<Model, I, S>), ...);
-  }(std::make_integer_sequence<int, segments<Model>>{});
+  }
+  (std::make_integer_sequence<int, segments<Model>>{});
   return v;
 }
 
@@ -164,7 +167,8 @@ constexpr Facts describe() {
   f.batch = batch_fields(S::sequences, S::tokens).bytes;
   [&]<int... I>(std::integer_sequence<int, I...>) {
     (f.segments.push_back(detail::describe_segment<Model, I, S>(flats, f.workspace)), ...);
-  }(std::make_integer_sequence<int, segments<Model>>{});
+  }
+  (std::make_integer_sequence<int, segments<Model>>{});
   return f;
 }
 

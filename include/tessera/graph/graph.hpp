@@ -114,11 +114,11 @@ struct Node {
   int attribute = 0;
   double number = 0;
   int parameter = -1;
-  int grad = -1;     // input nodes: the node that holds their gradient
-  int grad_of = -1;  // nodes whose output is (a part of) that parameter node's gradient
-  bool accumulate = false;     // adds to a gradient that an earlier node of this pass has written
+  int grad = -1;            // input nodes: the node that holds their gradient
+  int grad_of = -1;         // nodes whose output is (a part of) that parameter node's gradient
+  bool accumulate = false;  // adds to a gradient that an earlier node of this pass has written
   bool skip_in_training = false;  // a later node computes it on the way
-  int alias = -1;    // shares the buffer of that node
+  int alias = -1;                 // shares the buffer of that node
 };
 using Nodes = std::vector<Node>;
 

@@ -17,8 +17,8 @@ enum class Region : std::uint8_t {
   output,           // the segment's output
   output_gradient,  // its gradient, from the next segment
   input_gradient,   // for the previous segment
-  kept,             // made by forward, read by backward: one copy per layer and micro-batch in flight
-  scratch           // lives inside one part: one arena, shared by all layers
+  kept,    // made by forward, read by backward: one copy per layer and micro-batch in flight
+  scratch  // lives inside one part: one arena, shared by all layers
 };
 
 struct Slot {

@@ -105,10 +105,8 @@ constexpr Value trace(Tape& t, Shape input, bool from_tokens) {
                             .field = Field::tokens,
                             .shape = input})};
   Value const y = layer(x);
-  if (y.trace != &t)
-    throw "trace: the layer returned a value that was not made from its argument";
-  if (y.id != int(t.nodes.size()) - 1)
-    throw "trace: the layer computes something after its result";
+  if (y.trace != &t) throw "trace: the layer returned a value that was not made from its argument";
+  if (y.id != int(t.nodes.size()) - 1) throw "trace: the layer computes something after its result";
   return y;
 }
 
@@ -124,7 +122,9 @@ concept Callable = requires(Layer const layer, Value v) {
   { layer(v) } -> std::same_as<Value>;
 };
 template <class Layer>
-concept ConstexprCallable = requires { typename std::integral_constant<int, probe<Layer>()>; };
+concept ConstexprCallable = requires {
+  typename std::integral_constant<int, probe<Layer>()>;
+};
 
 template <class Layer>
 constexpr Tape recorded(Shape input, bool from_tokens) {

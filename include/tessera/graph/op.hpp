@@ -65,7 +65,12 @@ using Count = std::make_integer_sequence<int, N>;
 
 template <class O, int... I>
 consteval bool takes(std::integer_sequence<int, I...>) {
-  return requires { O::shape(ShapeAt<I>{}...); } || requires { O::shape(ShapeAt<I>{}..., 1); };
+  return requires {
+    O::shape(ShapeAt<I>{}...);
+  }
+  || requires {
+    O::shape(ShapeAt<I>{}..., 1);
+  };
 }
 template <class O, int N = 1>
 consteval int count_operands() {
@@ -114,12 +119,18 @@ concept HasKernel = HostKernel<O, B> || TeamKernel<O, B>;
 namespace rule {
 
 template <class Op>
-concept NamesAdjoint = requires(Adjoint& d) { Op::adjoint(d); } || requires { Op::adjoint; };
+concept NamesAdjoint = requires(Adjoint& d) {
+  Op::adjoint(d);
+}
+|| requires {
+  Op::adjoint;
+};
 
 template <class Op>
 struct OpHasShape {
-  static_assert(arity<Op> > 0,
-                "tessera: an op needs static constexpr Shape shape(Shape...), one Shape per operand");
+  static_assert(
+      arity<Op> > 0,
+      "tessera: an op needs static constexpr Shape shape(Shape...), one Shape per operand");
 };
 template <class Op>
 struct OpHasAdjoint {
@@ -147,7 +158,7 @@ namespace detail {
 
 template <class O>
 inline constexpr bool is_backward_only = [] {
-  if constexpr (requires(Adjoint& d) { O::adjoint(d); })
+  if constexpr (requires(Adjoint & d) { O::adjoint(d); })
     return false;
   else if constexpr (requires { O::adjoint; })
     return std::is_same_v<std::remove_cvref_t<decltype(O::adjoint)>, BackwardOnly>;
@@ -199,7 +210,7 @@ constexpr Op make_table(std::integer_sequence<int, I...>) {
     else
       return O::shape(s.in[I]...);
   };
-  if constexpr (extra_count<O> > 0)
+  if constexpr (extra_count < O >> 0)
     op.extra_shape = [](Signature const& s, int k) -> Shape {
       if constexpr (requires { O::extra(k, s.in[I]..., s.attribute); })
         return O::extra(k, s.in[I]..., s.attribute);

@@ -8,14 +8,14 @@ namespace tessera::inline TESSERA_SETTING::rule {
 
 template <class Layer>
 struct LayerIsAggregate {
-  static_assert(__is_aggregate(Layer),
-                "tessera: a layer or model is an aggregate: public members, no constructor, no base; "
-                "give members default values instead of a constructor");
+  static_assert(
+      __is_aggregate(Layer),
+      "tessera: a layer or model is an aggregate: public members, no constructor, no base; "
+      "give members default values instead of a constructor");
 };
 template <class Layer, bool Has>
 struct LayerHasCall {
-  static_assert(Has,
-                "tessera: a layer needs constexpr Value operator()(Value) const");
+  static_assert(Has, "tessera: a layer needs constexpr Value operator()(Value) const");
 };
 template <class Layer, bool Constexpr>
 struct CallIsConstexpr {
@@ -26,9 +26,10 @@ struct CallIsConstexpr {
 /// Op: see the op's table in the message; Has, Wants: the extents that differ.
 template <class Layer, Op const* Op, std::int64_t Has, std::int64_t Wants>
 struct ShapesAgree {
-  static_assert(Has == Wants,
-                "tessera: inside this layer an op's operands do not fit together: Has is the extent "
-                "it got, Wants the extent it takes; the chain of layers is in the notes");
+  static_assert(
+      Has == Wants,
+      "tessera: inside this layer an op's operands do not fit together: Has is the extent "
+      "it got, Wants the extent it takes; the chain of layers is in the notes");
 };
 template <class Layer, int Index>
 struct ParametersAreUsed {
@@ -44,8 +45,7 @@ struct OpIsDifferentiable {
 };
 template <class Layer, bool Same>
 struct RepeatKeepsShape {
-  static_assert(Same,
-                "Repeat<Count, Layer>: the layer's output must have the shape of its input");
+  static_assert(Same, "Repeat<Count, Layer>: the layer's output must have the shape of its input");
 };
 template <int Width, int Heads>
 struct HeadsDivideWidth {

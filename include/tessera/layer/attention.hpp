@@ -1,9 +1,9 @@
 /// Causal self-attention with one projection for queries, keys and values.
 #pragma once
 
+#include <tessera/graph/rules.hpp>
 #include <tessera/layer/linear.hpp>
 #include <tessera/op/attention.hpp>
-#include <tessera/graph/rules.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
 

@@ -23,7 +23,8 @@ struct Gpt2Block {
   static constexpr Init residual = normal(float(0.02 / root(2.0 * Layers)));
 
   LayerNorm<Width> norm1;
-  CausalSelfAttention<Width, Heads> attention{.qkv = {}, .out = {.weight = residual, .bias = zeros}};
+  CausalSelfAttention<Width, Heads> attention{.qkv = {},
+                                              .out = {.weight = residual, .bias = zeros}};
   LayerNorm<Width> norm2;
   Mlp<Width> mlp{.up = {}, .down = {.weight = residual, .bias = zeros}};
   constexpr Value operator()(Value x) const {

@@ -49,8 +49,7 @@ struct LinearCrossEntropy {
     return 2.0 * double(s.in[0].count()) * double(s.in[1][0]);
   }
   static constexpr void adjoint(auto& d) {
-    Value const dx =
-        apply<LinearCrossEntropyInput>(d.dy(), d.in(0), d.in(1), d.in(2), d.in(3));
+    Value const dx = apply<LinearCrossEntropyInput>(d.dy(), d.in(0), d.in(1), d.in(2), d.in(3));
     d.to(1, d.extra_of(dx, 0));
     d.to(0, dx);
   }
@@ -87,8 +86,12 @@ struct ChunkedLoss {
 
   static ChunkedLoss make(Shape x, Shape weight, bool gradient) {
     std::int64_t const chunk = loss_chunk(x.rows(), weight[0]);
-    ChunkedLoss l{x.rows(), weight[0], weight[1], chunk,
-                  LossProducts::make(chunk, weight[0], weight[1], gradient), {}};
+    ChunkedLoss l{x.rows(),
+                  weight[0],
+                  weight[1],
+                  chunk,
+                  LossProducts::make(chunk, weight[0], weight[1], gradient),
+                  {}};
     if (std::int64_t const left = l.rows % chunk)
       l.rest = LossProducts::make(left, weight[0], weight[1], gradient);
     return l;
@@ -151,8 +154,8 @@ struct kernels<LinearCrossEntropyInput, Cpu> {
     return detail::ChunkedLoss::make(s.in[1], s.in[2], true);
   }
   static void run(Call const& c, View<Real> dx, View<Real const> dy, View<Real const> x,
-                  View<Real const> weight, View<std::int32_t const> targets,
-                  View<Real const> scale, View<Real> dweight, View<Real> loss) {
+                  View<Real const> weight, View<std::int32_t const> targets, View<Real const> scale,
+                  View<Real> dweight, View<Real> loss) {
     // The loss is the whole model's when dy is 1; another factor scales the gradients only.
     Real const value = static_cast<detail::ChunkedLoss*>(c.state)->run(
         c.workspace, x.at, weight.at, targets.at, dy[0] * scale[0], dx.at, dweight.at,

@@ -69,8 +69,7 @@ template <class B>
 struct kernels<LayerNormParameters, B> {
   template <Team T>
   TESSERA_BOTH static void run(T const& team, View<Real> dgain, View<Real const> dy,
-                               View<Real const> x, View<Real const> statistics,
-                               View<Real> dshift) {
+                               View<Real const> x, View<Real const> statistics, View<Real> dshift) {
     team.run(kernel::LayerNormParameters<Real>{.dgain = dgain,
                                                .dshift = dshift,
                                                .dy = dy,

@@ -13,14 +13,18 @@ struct MatmulInput {  // dx = dy weight
   static constexpr auto adjoint = backward_only;
   static constexpr Traits traits{.gemm = true};
   static constexpr Shape shape(Shape dy, Shape w) { return dy.with(-1, w[1]); }
-  static constexpr double flops(Signature const& s) { return 2.0 * double(s.out.count() * s.in[0][-1]); }
+  static constexpr double flops(Signature const& s) {
+    return 2.0 * double(s.out.count() * s.in[0][-1]);
+  }
 };
 struct MatmulWeight {  // dweight (+)= dy^T x
   static constexpr std::string_view name = "matmul_dw";
   static constexpr auto adjoint = backward_only;
   static constexpr Traits traits{.accumulates = 1, .gemm = true};
   static constexpr Shape shape(Shape dy, Shape x) { return shape_of(dy[-1], x[-1]); }
-  static constexpr double flops(Signature const& s) { return 2.0 * double(s.out.count() * s.in[0].rows()); }
+  static constexpr double flops(Signature const& s) {
+    return 2.0 * double(s.out.count() * s.in[0].rows());
+  }
 };
 
 namespace detail {

@@ -19,20 +19,20 @@ struct AdamW {
   static constexpr void set(Layout& layout) { layout.states = states; }
 
   static void step(StepRange const& r, StepValues const& v) {
-    CpuTeam{}.run(kernel::AdamW<Real>{
-        .w = r.weights,
-        .m = r.states[0],
-        .v = r.states[1],
-        .g = r.gradients,
-        .n = r.elements,
-        .lr = Real(v.rate),
-        .beta1 = Real(v.beta1),
-        .beta2 = Real(v.beta2),
-        .eps = Real(v.epsilon),
-        .decay = Real(v.decay),
-        .correction1 = Real(1 / (1 - std::pow(v.beta1, double(v.step)))),
-        .correction2 = Real(1 / (1 - std::pow(v.beta2, double(v.step)))),
-        .gradient_scale = Real(v.gradient_scale)});
+    CpuTeam{}.run(
+        kernel::AdamW<Real>{.w = r.weights,
+                            .m = r.states[0],
+                            .v = r.states[1],
+                            .g = r.gradients,
+                            .n = r.elements,
+                            .lr = Real(v.rate),
+                            .beta1 = Real(v.beta1),
+                            .beta2 = Real(v.beta2),
+                            .eps = Real(v.epsilon),
+                            .decay = Real(v.decay),
+                            .correction1 = Real(1 / (1 - std::pow(v.beta1, double(v.step)))),
+                            .correction2 = Real(1 / (1 - std::pow(v.beta2, double(v.step)))),
+                            .gradient_scale = Real(v.gradient_scale)});
   }
 };
 static_assert(Optimizer<AdamW>);

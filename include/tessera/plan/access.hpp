@@ -51,6 +51,7 @@ class Buffers {
     shares_are_read_ = p.layout.zero == 0;
   }
   constexpr int count() const { return 4 * layers_ + 2 * slots(); }
+  constexpr int gradients_begin() const { return layers_; }
   constexpr int of(Family family, int flat, int layer) const {
     return family * layers_ + first_[std::size_t(flat)] + layer;
   }

@@ -109,7 +109,7 @@ class Mender {
       each_instruction(p_, [&](Instruction const& in) {
         if (step_ == 0 || crossed_ < 2) mend(watch, in);  // behind two barriers a step repeats
       });
-      if (barriers_.back().when && (step_ == 0 || crossed_ < 2)) cross(watch, barriers_.back(), 4u);
+      if (step_ == 0 || crossed_ < 2) finish(watch);
     }
     return grew_;
   }
@@ -146,6 +146,17 @@ class Mender {
     }
     strengthen(row.wait, watch.missing(row.stream, row.wait));
     watch.issue(row.stream, row.wait);
+  }
+
+  constexpr void finish(Hazards& watch) {
+    Barrier& end = barriers_.back();
+    if (end.when) cross(watch, end, 4u);
+    watch.look_at_end();
+    if (watch.needs_barrier() && newest_) newest_->useful |= newest_class_;
+    if (!watch.races()) return;
+    end.when = end.useful = 4u;
+    grew_ = true;
+    cross(watch, end, 4u);
   }
 
   constexpr void cross(Hazards& watch, Barrier& b, unsigned here) {

@@ -252,6 +252,8 @@ constexpr Fault verify_order(std::initializer_list<Plan const*> plans) {
         fault = detail::at(Wrong::streams_race, in);
       watch.issue(row.stream, row.wait);
     });
+    watch.look_at_end();
+    if (!fault && watch.races()) fault.what = Wrong::ranks_race;
     before = p;
   }
   return fault;

@@ -43,12 +43,18 @@ class Hazards {
           if (s.reads[x] > wanted_[x]) wanted_[x] = s.reads[x];
       if (!buffers_.is_shared(a.buffer)) return;
       shares_ = true;
-      int const ago = epoch_ - s.epoch;
-      if (ago > 1) return;
-      bool const by_domain = buffers_.by_domain(a.buffer);
-      if (hit(s.reached[0], a, by_domain)) met_[std::size_t(ago)] = true;
-      if (ago == 0 && hit(s.reached[1], a, by_domain)) met_[1] = true;
+      meet_peers(a);
     });
+  }
+
+  /// Behind a plan's end any other may start: it reads weights and gathers into slots.
+  constexpr void look_at_end() {
+    met_ = {};
+    for (int b = 0; b < buffers_.count(); ++b) {
+      bool const weights = b < buffers_.gradients_begin();
+      if (!buffers_.is_shared(b) || !buffers_.by_domain(b)) continue;
+      meet_peers({b, weights ? Reach::whole : Reach::own, !weights});
+    }
   }
 
   /// Is a peer's access of this epoch in the way?
@@ -112,6 +118,14 @@ class Hazards {
     Clock reads{};                     // by stream: number of the newest read
   };
 
+  constexpr void meet_peers(Access const& a) {
+    State const& s = state_[std::size_t(a.buffer)];
+    int const ago = epoch_ - s.epoch;
+    if (ago > 1) return;
+    bool const by_domain = buffers_.by_domain(a.buffer);
+    if (hit(s.reached[0], a, by_domain)) met_[std::size_t(ago)] = true;
+    if (ago == 0 && hit(s.reached[1], a, by_domain)) met_[1] = true;
+  }
   static constexpr bool hit(Reached const& by, Access const& a, bool by_domain) {
     unsigned const met = by.written | (a.writes ? by.read : 0u);
     for (int r = 0; met >> r; ++r)

@@ -30,9 +30,9 @@ struct Batches {
   Source source{};
   int sequences = 1, tokens = 1, vocabulary = 0;
   int micros = 1, rank = 0, ranks = 1;
-  std::int64_t first = 0;     // sample of the run that this global batch starts with
-  bool shuffled = true;       // by the keyed permutation of each epoch; else as the source has them
-  bool repeats = true;        // goes on with the first sample behind the last one
+  std::int64_t first = 0;  // sample of the run that this global batch starts with
+  bool shuffled = true;    // by the keyed permutation of each epoch; else as the source has them
+  bool repeats = true;     // goes on with the first sample behind the last one
   std::uint64_t seed = 0;
 
   std::int64_t global() const { return std::int64_t(sequences) * micros * ranks; }
@@ -52,8 +52,7 @@ struct Batches {
       std::span<std::int32_t> const out{target + std::int64_t(s) * tokens, std::size_t(tokens)};
       std::int64_t const g = begin + s;
       if (repeats || g < source.samples) {
-        std::int64_t const index =
-            shuffled ? Order{seed}(g, source.samples) : g % source.samples;
+        std::int64_t const index = shuffled ? Order{seed}(g, source.samples) : g % source.samples;
         source.read(source.data, index, vocabulary, in, out);
         valid += tokens - std::count(out.begin(), out.end(), ignored);
       } else {

@@ -120,9 +120,9 @@ inline void load_checkpoint(Engine& engine, std::string const& path) {
   Bytes const start = in ? Bytes(in.tellg()) : 0;
   in.seekg(0, std::ios::end);
   Bytes const size = Bytes(in.tellg());
-  Bytes const end = tensors.empty()
-                        ? start
-                        : start + tensors.back().offset + tensors.back().elements * Bytes(sizeof(Real));
+  Bytes const end = tensors.empty() ? start
+                                    : start + tensors.back().offset +
+                                          tensors.back().elements * Bytes(sizeof(Real));
   if (line != "end" || size != end)
     refuse("is cut short: it has " + std::to_string(size) + " bytes of " + std::to_string(end) +
            "; use an older one");

@@ -65,7 +65,11 @@ class Engine {
     if (!t.finite) refuse(t, b);
     gradient_scale_ = t.gradient_scale;
     ++step_;
-    return {step_, t.loss, t.gradient_norm, v.rate, b.targets(),
+    return {step_,
+            t.loss,
+            t.gradient_norm,
+            v.rate,
+            b.targets(),
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
   }
 
@@ -129,26 +133,29 @@ class Engine {
       if (optimizer_.states[i] == name) return int(i);
       known += (i ? ", " : "") + std::string(optimizer_.states[i]);
     }
-    throw Error(std::string(optimizer_.name) + " has no state '" + std::string(name) +
-                    "'; it has " + known,
-                true);
+    throw Error(
+        std::string(optimizer_.name) + " has no state '" + std::string(name) + "'; it has " + known,
+        true);
   }
 
   [[noreturn]] void refuse(Turnout const& t, Batches const& b) {
     std::string const where = "step " + std::to_string(step_ + 1) + ": ";
     if (t.valid == 0)
-      throw Error(where + "every target of the global batch is ignored (-1), so there is no loss; "
-                          "check the data",
+      throw Error(where +
+                      "every target of the global batch is ignored (-1), so there is no loss; "
+                      "check the data",
                   true);
     std::string const found = executor_.first_non_finite(plan_, b);
     std::string const what = "the loss is " + std::to_string(t.loss) + ", the gradient norm " +
                              std::to_string(t.gradient_norm);
     std::optional<std::string> mine;
-    if (!found.empty()) mine = where + what + "; the first value that is not finite is in " + found +
-                               "; the weights are those before this step: lower the learning rate";
+    if (!found.empty())
+      mine = where + what + "; the first value that is not finite is in " + found +
+             "; the weights are those before this step: lower the learning rate";
     world_.agree(mine);
-    throw Error(where + what + ", though every value is finite: the sum of squares overflows; lower "
-                               "the learning rate",
+    throw Error(where + what +
+                    ", though every value is finite: the sum of squares overflows; lower "
+                    "the learning rate",
                 true);
   }
 

@@ -14,10 +14,10 @@ namespace tessera::inline TESSERA_SETTING {
 
 /// What an update needs beside the gradients, and what a step found out.
 struct Turnout {
-  double loss = 0;           // mean over the valid targets of all ranks
-  double gradient_norm = 0;  // before clipping
-  std::int64_t valid = 0;    // targets that are not ignored, over all ranks
-  double gradient_scale = 1; // of the buffers to the gradient of the mean loss
+  double loss = 0;            // mean over the valid targets of all ranks
+  double gradient_norm = 0;   // before clipping
+  std::int64_t valid = 0;     // targets that are not ignored, over all ranks
+  double gradient_scale = 1;  // of the buffers to the gradient of the mean loss
   bool finite = true;
 };
 
@@ -36,7 +36,8 @@ class Executor {
     auto const name = [&](std::string const& owner) {
       names_.emplace_back();
       for (int op = 0; op < kinds_of_rows; ++op)
-        names_.back()[std::size_t(op)] = (owner.empty() ? "" : owner + " ") + std::string(word(Do(op)));
+        names_.back()[std::size_t(op)] =
+            (owner.empty() ? "" : owner + " ") + std::string(word(Do(op)));
     };
     for (SegmentGraph const& s : segments) name(std::string(s.name));
     for (FlatInfo const& f : memory.plan().facts.flats) name(std::string(f.name));
@@ -81,7 +82,13 @@ class Executor {
     return found;
   }
 
-  /// Rows of a segment's forward part on buffers of the caller's choice: for plans without a loss.
+  /// A row that moves weights or waits, for plans whose passes somebody else computes.
+  void move(Plan const& plan, Instruction const& in) {
+    plan_ = &plan;
+    execute(in, nullptr);
+  }
+
+  /// Where the values of a turn are.
   Bases bases(Plan const& plan, Instruction const& in) {
     Placement const& place = memory_.place();
     int const last = plan.segments() - 1;
@@ -91,8 +98,9 @@ class Executor {
     if (in.layer > 0)
       b.input = boundary + place.boundary(in.segment, in.layer - 1);
     else if (in.segment > 0)
-      b.input = boundary + place.boundary(in.segment - 1,
-                                          plan.facts.segments[std::size_t(in.segment - 1)].layers - 1);
+      b.input =
+          boundary + place.boundary(in.segment - 1,
+                                    plan.facts.segments[std::size_t(in.segment - 1)].layers - 1);
     if (in.segment < last) b.output = boundary + place.boundary(in.segment, in.layer);
     // Turns alternate: a layer's output gradient is where the turn before has put its input gradient.
     std::byte* const gradients = memory_.at(Family::boundary_gradients);
@@ -141,9 +149,7 @@ class Executor {
   void execute(Instruction const& in, NonFinite* check) {
     Plan const& p = *plan_;
     switch (in.op) {
-      case Do::load:
-        valid_ += batches_->load(in.micro, memory_.at(Family::batch));
-        break;
+      case Do::load: valid_ += batches_->load(in.micro, memory_.at(Family::batch)); break;
       case Do::gather: gather(p, in); break;
       case Do::release: break;
       case Do::forward: compute(p, in, check); break;
@@ -206,7 +212,8 @@ class Executor {
       auto* const whole = reinterpret_cast<std::byte*>(memory_.readable(in, in.flat));
       collective_.place(
           whole + rank_ * part,
-          reinterpret_cast<std::byte const*>(memory_.flat(Family::weights, in.flat, in.layer)), part);
+          reinterpret_cast<std::byte const*>(memory_.flat(Family::weights, in.flat, in.layer)),
+          part);
       collective_.gather(whole, part);
     } else {
       collective_.gather(
@@ -280,8 +287,8 @@ class Executor {
     // Element e of the layer is at e - base of each buffer.
     Real* const weights = memory_.flat(Family::weights, in.flat, in.layer);
     std::int64_t const weight_base = p.gathers_into_slots() ? begin : 0;
-    Real const* const gradient = own ? memory_.reduced(in.flat, in.layer, rank_)
-                                     : memory_.whole_gradient(in.flat, in.layer);
+    Real const* const gradient =
+        own ? memory_.reduced(in.flat, in.layer, rank_) : memory_.whole_gradient(in.flat, in.layer);
     for (Interval const& i : groups_.of(in.flat, in.layer)) {
       std::int64_t const from = std::max(begin, i.begin), to = std::min(end, i.end);
       if (from >= to) continue;
@@ -304,7 +311,8 @@ class Executor {
   Groups const& groups_;
   Trace& trace_;
   std::vector<Program> programs_;
-  std::vector<std::array<std::string, kinds_of_rows>> names_;  // of trace events: segments, flats, none
+  std::vector<std::array<std::string, kinds_of_rows>>
+      names_;                           // of trace events: segments, flats, none
   std::vector<std::vector<Gap>> gaps_;  // by flat
   Plan const* plan_ = nullptr;
   Batches const* batches_ = nullptr;

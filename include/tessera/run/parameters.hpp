@@ -37,8 +37,10 @@ class Parameters {
           ParameterPlace const& place = s.places[k];
           FlatInfo const& flat = p.facts.flats[std::size_t(place.flat)];
           std::string const path = numbered(s.parameters[k].path.view(), layer);
-          Entry e{place.flat,        flat_layer(flat, layer), place.offset, s.parameters[k].shape,
-                  s.parameters[k].init, path, flat.trainable};
+          Entry e{place.flat,           flat_layer(flat, layer),
+                  place.offset,         s.parameters[k].shape,
+                  s.parameters[k].init, path,
+                  flat.trainable};
           if (flat.tied) {
             auto const first = tied.try_emplace({place.flat, int(place.offset)}, path).first;
             e.key = first->second;

@@ -22,14 +22,15 @@ struct SegmentGraph {
 
 template <class Model, int I, class S>
 constexpr SegmentGraph segment_graph() {
-  return {field_name<Model, I>,   repeats<Model, I>,       I == segments<Model> - 1,
-          graph<Model, I, S>,     slots<Model, I, S>,      parameters<Model, I, S>,
+  return {field_name<Model, I>, repeats<Model, I>,  I == segments<Model> - 1,
+          graph<Model, I, S>,   slots<Model, I, S>, parameters<Model, I, S>,
           places<Model, I, S>};
 }
 template <class Model, class S>
 inline constexpr auto segment_graphs = []<int... I>(std::integer_sequence<int, I...>) {
   return std::array<SegmentGraph, sizeof...(I)>{segment_graph<Model, I, S>()...};
-}(std::make_integer_sequence<int, segments<Model>>{});
+}
+(std::make_integer_sequence<int, segments<Model>>{});
 
 /// Where the buffers of one layer and micro-batch are.
 struct Bases {
@@ -136,8 +137,9 @@ class Program {
     if (slot.region == Region::batch) {
       SegmentGraph const& s = segment_;
       Shape const whole = n.field == Field::loss_scale ? Shape{} : n.shape;
-      BatchFields const f = whole.rank == 2 ? batch_fields(whole[0], whole[1])
-                                            : batch_fields(s.nodes[0].shape[0], s.nodes[0].shape[1]);
+      BatchFields const f = whole.rank == 2
+                                ? batch_fields(whole[0], whole[1])
+                                : batch_fields(s.nodes[0].shape[0], s.nodes[0].shape[1]);
       o.offset = n.field == Field::tokens    ? f.tokens
                  : n.field == Field::targets ? f.targets
                                              : f.loss_scale;

@@ -41,6 +41,11 @@ class Trace {
     return count_ > std::int64_t(ring_.size()) ? count_ - std::int64_t(ring_.size()) : 0;
   }
 
+  /// Begin of the oldest event that is kept; now() without any.
+  std::int64_t first() const {
+    return size() > 0 ? ring_[std::size_t(lost()) % ring_.size()].begin : now();
+  }
+
   /// CLOCK_MONOTONIC: one clock for all ranks of a machine.
   static std::int64_t now() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(

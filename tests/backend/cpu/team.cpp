@@ -28,7 +28,7 @@ struct Visits {
   std::vector<std::atomic<int>>* of;
   std::int64_t rows() const { return std::int64_t(of->size()); }
   template <Lane L>
-  TESSERA_BOTH void operator()(L const&, std::int64_t r) const {
+  void operator()(L const&, std::int64_t r) const {
     ++(*of)[std::size_t(r)];
   }
 };

@@ -1,0 +1,106 @@
+/// Writes text with the weights as they are: one token at a time from a sliding window.
+#pragma once
+
+#include <tessera/graph/generate.hpp>
+#include <tessera/run/engine.hpp>
+
+#include <cmath>
+
+namespace tessera::inline TESSERA_SETTING {
+
+template <class Model, class S>
+inline constexpr auto generate_segments = []<int... I>(std::integer_sequence<int, I...>) {
+  return std::array<SegmentGraph, sizeof...(I)>{
+      SegmentGraph{field_name<Model, I>, repeats<Model, I>, false, generate_graph<Model, I, S>,
+                   generate_slots<Model, I, S>, parameters<Model, I, S>, places<Model, I, S>}...};
+}
+(std::make_integer_sequence<int, segments<Model>>{});
+
+struct Sampling {
+  double temperature = 0.8;  // 0: always the likeliest token
+  std::uint64_t seed = 1;
+};
+
+class Generator {
+ public:
+  Generator(Engine& engine, std::span<SegmentGraph const> segments, int tokens, Bytes scratch)
+      : engine_(engine),
+        plan_(evaluate_plan(engine.plan())),
+        tokens_(tokens),
+        scratch_(std::size_t(scratch)) {
+    for (SegmentGraph const& s : segments) programs_.emplace_back(s, 0);
+    logits_.resize(std::size_t(segments.back().nodes.back().shape.count()));
+  }
+
+  /// Collective; every rank gives the same prompt and gets the same text.
+  std::vector<std::int32_t> write(std::span<std::int32_t const> prompt, int count,
+                                  Sampling const& how) {
+    if (prompt.empty()) throw Error("generate: the prompt needs at least one token", true);
+    std::vector<std::int32_t> text(prompt.begin(), prompt.end());
+    RandomKey const key(how.seed, "generate");
+    for (int i = 0; i < count; ++i) {
+      std::size_t const seen = std::min(text.size(), std::size_t(tokens_));
+      look(std::span(text).last(seen));
+      text.push_back(choose(how.temperature, uniform(key, i)));
+    }
+    return text;
+  }
+  /// Of the token behind the last text that was looked at.
+  std::span<Real const> logits() const { return logits_; }
+
+ private:
+  void look(std::span<std::int32_t const> text) {
+    Executor& executor = engine_.executor();
+    Memory& memory = engine_.memory();
+    auto* const batch = reinterpret_cast<std::int32_t*>(memory.at(Family::batch));
+    each_instruction(plan_, [&](Instruction const& in) {
+      switch (in.op) {
+        case Do::load:
+          std::fill(std::copy(text.begin(), text.end(), batch), batch + tokens_, 0);
+          break;
+        case Do::forward: forward(executor.bases(plan_, in), in, int(text.size()) - 1); break;
+        case Do::exchange: break;  // there is no loss
+        case Do::gather:
+        case Do::release:
+        case Do::barrier:
+        case Do::backward:
+        case Do::reduce:
+        case Do::gather_gradient:
+        case Do::norm:
+        case Do::step: executor.move(plan_, in); break;
+      }
+    });
+  }
+
+  void forward(Bases at, Instruction const& in, int position) {
+    at.scratch = scratch_.data();
+    if (in.segment == plan_.segments() - 1) {
+      Shape const x = programs_.back().segment().nodes.front().shape;
+      at.input += position * x.cols() * Bytes(sizeof(Real));
+      at.output = reinterpret_cast<std::byte*>(logits_.data());
+    }
+    programs_[std::size_t(in.segment)].forward(at, false);
+  }
+
+  std::int32_t choose(double temperature, double u) const {
+    auto const best = std::max_element(logits_.begin(), logits_.end());
+    if (temperature <= 0) return std::int32_t(best - logits_.begin());
+    double sum = 0;
+    for (Real x : logits_) sum += std::exp((double(x) - double(*best)) / temperature);
+    double left = u * sum;
+    for (std::size_t i = 0; i < logits_.size(); ++i) {
+      left -= std::exp((double(logits_[i]) - double(*best)) / temperature);
+      if (left < 0) return std::int32_t(i);
+    }
+    return std::int32_t(best - logits_.begin());
+  }
+
+  Engine& engine_;
+  Plan plan_;
+  int tokens_;
+  std::vector<Program> programs_;
+  std::vector<std::byte> scratch_;
+  std::vector<Real> logits_;
+};
+
+}  // namespace tessera::inline TESSERA_SETTING
