@@ -50,7 +50,7 @@ done
 [[ $model =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || stop "--model is '$model'; use a name, such as tiny" 2
 if [[ -n $data && ! -e $data ]]; then stop "--data names $data, which does not exist"; fi
 
-# --- packages and text -----------------------------------------------------------------------------
+# --- packages and text ----------------------------------------------------------------------------
 # shellcheck source=../.ci/packages.sh
 . "$root/.ci/packages.sh"
 need_packages g++ libdnnl-dev libopenmpi-dev openmpi-bin || exit 1
@@ -62,7 +62,7 @@ if [[ -z $data && $build_only == no ]]; then
   data=$(python3 "$root/examples/shakespeare.py") || exit 1
 fi
 
-# --- build -----------------------------------------------------------------------------------------
+# --- build ----------------------------------------------------------------------------------------
 flags=(-std=c++20 -O3 -march=native -fopenmp "-I$root/include"
   "-DTESSERA_POLICIES=$policies" "-DTESSERA_MODEL=$model")
 sources() { find -L "$root/include" "$root/examples/train.cpp" -type f -print0 | LC_ALL=C sort -z; }
@@ -91,7 +91,7 @@ if [[ $build_only == yes ]]; then
   exit 0
 fi
 
-# --- run -------------------------------------------------------------------------------------------
+# --- run ------------------------------------------------------------------------------------------
 # The processors this process may use: its affinity, less if a container has a quota.
 processors() {
   local n quota period share
@@ -142,7 +142,7 @@ while wait "$running" && code=0 || code=$?; kill -0 "$running" 2> /dev/null; do 
 trap - INT TERM HUP
 if [[ -n $signal ]]; then code=$((128 + $(kill -l "$signal"))); fi
 
-# --- what there is now -----------------------------------------------------------------------------
+# --- what there is now ----------------------------------------------------------------------------
 describe() {
   case $1 in
     log.jsonl) echo 'every step: losses, gradient norm, tokens per second' ;;

@@ -127,6 +127,8 @@ def first_errors(output, lines=8):
 
 def report(what, todo):
     """Does the jobs, (name, function -> complaint) each, and ends the process with the verdict."""
+    if not todo:
+        sys.exit(f"{what}: nothing to check; a check of nothing is no check")
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(jobs()) as pool:
         for name, complaint in zip([n for n, _ in todo], pool.map(lambda job: job[1](), todo)):

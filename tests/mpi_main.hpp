@@ -1,5 +1,5 @@
-/// The main of a test that runs under mpirun: rank 0 reports, the others only when they fail. Include
-/// it once, instead of doctest.h.
+/// The main of a test that runs under mpirun: rank 0 reports, the others only when they fail.
+/// Include it once, instead of doctest.h.
 #pragma once
 
 #include <tessera/run/world.hpp>

@@ -1,5 +1,6 @@
 // The proof of order reasons about one rank and abstract reaches. Here every rank of a domain runs,
-// with the bytes it touches as Placement gives them, and all pairs between two barriers are compared.
+// with the bytes it touches as Placement gives them, and all pairs between two barriers are
+// compared.
 #include <tessera/plan/hazard.hpp>
 
 #include <tessera/plan/memory.hpp>

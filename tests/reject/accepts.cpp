@@ -1,8 +1,31 @@
 // The same words as in the files beside this one, used well: this compiles. Were it refused, the
 // library would be broken, and every other file here would be refused for that.
-#include <tessera/policy/fold.hpp>
-#include <tessera/policy/batch.hpp>
-#include <tessera/policy/zero.hpp>
 #include <tessera/optimizer/adamw.hpp>
+#include <tessera/policy/accumulate.hpp>
+#include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
+#include <tessera/policy/frozen.hpp>
+#include <tessera/policy/global_batch.hpp>
+#include <tessera/policy/on.hpp>
+#include <tessera/policy/precision.hpp>
+#include <tessera/policy/zero.hpp>
 
+#include "setup.hpp"
+
+static_assert(fold<Zero<3>, AdamW, Batch<2, 16>, Accumulate<2>, Frozen<"embed.*">, On<Cpu>,
+                   Precision<float>>()
+                  .zero == 3);
+
+struct Wide {
+  Linear<32, 48> up;
+  Linear<48, 32> down;
+  constexpr Value operator()(Value x) const { return x + down(gelu(up(x))); }
+};
+struct Model {
+  TokenAndPositionEmbedding<64, 16, 32> embed;
+  Repeat<2, Wide> blocks;
+  CausalSelfAttention<32, 4> attention;
+  TiedLmHead<64, 32> head;
+};
+static_assert(traced<Model> == 4);
 int main() {}

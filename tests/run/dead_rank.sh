@@ -33,7 +33,8 @@ check() {
     cat "$out/text"
     failed=1
   else
-    echo "passed: -n $ranks$options $*: $seconds s, code $code: $(grep -E -m 1 "$pattern" "$out/text")"
+    echo "passed: -n $ranks$options $*: $seconds s, code $code:" \
+      "$(grep -E -m 1 "$pattern" "$out/text")"
   fi
 }
 
@@ -51,5 +52,9 @@ check 4 1 '^rank 3: tessera: the loss is not finite; lower the learning rate$' -
 check 4 1 '^tessera: data.bin cannot be opened$' -q -- barrier everywhere
 check 1 1 '^tessera: data.bin cannot be opened$' -q -- barrier everywhere
 # Quiet means quiet: one line is all that is said.
-[ "$(wc -l <"$out/text")" -eq 1 ] || { echo "FAILED: more than one line" && cat "$out/text" && failed=1; }
+if [ "$(wc -l <"$out/text")" -ne 1 ]; then
+  echo "FAILED: more than one line"
+  cat "$out/text"
+  failed=1
+fi
 exit $failed

@@ -83,6 +83,7 @@ TEST_CASE("of several problems the lowest rank's is told; one that all share nee
   CHECK(refusal([&] { world().agree(Error("no file").what()); }) == "tessera: no file");
 }
 
+#if defined(_OPENMP)
 TEST_CASE("threads are the machine's processors divided by its ranks") {
   cpu_set_t mine;
   sched_getaffinity(0, sizeof mine, &mine);
@@ -93,6 +94,7 @@ TEST_CASE("threads are the machine's processors divided by its ranks") {
   CHECK(world().set_threads() == 3);
   unsetenv("OMP_NUM_THREADS");
 }
+#endif
 
 TEST_CASE("the last line of a rank is one line, and an Error of every rank is rank 0's") {
   auto const one = std::make_exception_ptr(Error("no room"));

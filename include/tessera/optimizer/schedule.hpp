@@ -81,7 +81,7 @@ constexpr Schedule warmup_constant(std::int64_t warmup = 0) {
   return detail::warmed_up(warmup);
 }
 
-/// After the warm-up: floor + (1 - floor) (1 + cos(pi x)) / 2, x from 0 at `warmup` to 1 at `total`.
+/// After the warm-up: floor + (1 - floor) (1 + cos(pi x)) / 2, x from 0 at warmup to 1 at total.
 constexpr Schedule warmup_cosine(std::int64_t warmup, std::int64_t total, double floor = 0) {
   return detail::falling(warmup, total, floor, Schedule::Curve::cosine);
 }

@@ -7,8 +7,8 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-/// Which bytes of a buffer. Every data rank has a buffer of its own (owned by the rank), or the ranks
-/// that share memory have one (owned by the domain).
+/// Which bytes of a buffer. Every data rank has a buffer of its own (owned by the rank), or the
+/// ranks that share memory have one (owned by the domain).
 enum class Reach : std::uint8_t {
   own,         // my part of my buffer, or of the domain's
   others,      // my buffer except my part

@@ -5,8 +5,8 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-/// The same rows with few layers and micro-batches. Rows repeat and slots alternate, so four of each
-/// (first, two in the middle, last; the parity kept) meet every situation that more would.
+/// The same rows with few layers and micro-batches. Rows repeat and slots alternate, so four of
+/// each (first, two in the middle, last; the parity kept) meet every situation that more would.
 constexpr Plan shortened(Plan const& plan) {
   auto const few = [](int n) { return n <= 4 ? n : 4 - n % 2; };
   Plan p = plan;
@@ -134,7 +134,8 @@ class Mender {
     watch.look(p_, in);
     if (watch.needs_barrier() && newest_) newest_->useful |= newest_class_;
     if (watch.races()) {
-      // Across steps the end of the update is the place: then weights are whole when a step returns.
+      // Across steps the end of the update is the place: then weights are whole when a step
+      // returns.
       bool const of_last_step = step_ > 0 && !barriers_.back().when;
       Barrier& b = of_last_step ? barriers_.back() : barriers_[at + alone];
       unsigned const when = of_last_step ? 4u : here;

@@ -41,7 +41,8 @@ class Placement {
   constexpr Bytes domain_bytes() const { return bytes_[std::size_t(Arena::domain)]; }
   constexpr Bytes window_bytes() const { return domain_bytes() + p_.mesh.domain * rank_bytes(); }
 
-  /// Where a buffer of the domain's k-th rank starts in its memory: the private arena or the window.
+  /// Where a buffer of the domain's k-th rank starts in its memory: the private arena or the
+  /// window.
   constexpr Bytes start(Family f, int k = 0) const {
     Buffer const& b = of(f);
     return b.arena == Arena::rank ? domain_bytes() + k * rank_bytes() + b.offset : b.offset;

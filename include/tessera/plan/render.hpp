@@ -45,9 +45,9 @@ inline std::string notes(Plan const& p, Row const& r) {
   std::string s;
   auto const add = [&](std::string const& text) { s += (s.empty() ? "" : "; ") + text; };
   if (r.when != When::every && p.micros > 1)
-    add("only in " +
-        std::string(r.when == When::first || r.when == When::last ? "the " : "all but the ") +
-        (r.when == When::first || r.when == When::not_first ? "first" : "last") + " micro-batch");
+    add((r.when == When::first || r.when == When::last ? "only in the " : "in all but the ") +
+        std::string(r.when == When::first || r.when == When::not_first ? "first" : "last") +
+        " micro-batch");
   if (r.once && p.facts.segments[std::size_t(r.segment)].layers > 1) add("only at its last layer");
   if (r.ahead) add("one turn early");
   if (std::string const w = waits_in_words(r); !w.empty()) add(w);

@@ -1,5 +1,5 @@
-/// Proves a plan before it runs: every weight is there when it is read, every gradient is reduced and
-/// stepped once, and no two ranks or streams touch the same bytes at once.
+/// Proves a plan before it runs: every weight is there when it is read, every gradient is reduced
+/// and stepped once, and no two ranks or streams touch the same bytes at once.
 #pragma once
 
 #include <tessera/plan/hazard.hpp>

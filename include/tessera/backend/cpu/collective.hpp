@@ -12,8 +12,8 @@
 
 namespace tessera {
 
-/// The data axis is the world, in rank order: D ranks in domains of s. A buffer is D parts, and part
-/// k belongs to rank k. Nothing here is a barrier of the domain: those are rows of the plan.
+/// The data axis is the world, in rank order: D ranks in domains of s. A buffer is D parts; part k
+/// belongs to rank k. Nothing here is a barrier of the domain: those are rows of the plan.
 /// Every verb is collective and allocates nothing.
 class Collective {
  public:
@@ -45,7 +45,7 @@ class Collective {
     gathered_.count(bytes);
   }
 
-  /// out = sum of part k of every rank's buffer, in rank order: the same bits for every domain size.
+  /// out = sum of part k of every rank's buffer in rank order: the same bits in every domain size.
   /// accumulate: out = out + that sum. out may be part k of the own buffer.
   /// peer(l): the buffer of local rank l · exchange: room for (D - s) parts · part: in elements
   /// Copies  (D - 1) * part elements per rank

@@ -25,15 +25,15 @@ class Domain {
         comm_(split(world, ranks)),
         window_(world, comm_, bytes_ + ranks * Bytes(sizeof(Arrival))) {}
 
-  /// The first of `bytes` zeroed bytes, on a page. One rank: private memory with huge pages.
+  /// Zeroed, on a page. One rank: private memory with huge pages.
   std::byte* base() const { return window_.base(); }
   int ranks() const { return ranks_; }
   int local() const { return comm_.rank(); }
   /// The world's rank of local rank 0.
   int first() const { return first_; }
 
-  /// All that a rank wrote before is what every rank of the domain reads after. Throws an Error that
-  /// names who has died or does not come.
+  /// What a rank wrote before, every rank of the domain reads after. Throws an Error that names who
+  /// has died or does not come.
   void barrier() {
     ++barriers_;
     std::int64_t const now = barriers_;
@@ -80,7 +80,7 @@ class Domain {
   /// What MPI and Watch take beside the window.
   static constexpr Bytes small_windows = 1_MiB;
 
-  /// How many barriers a rank has reached. A line each, written by its rank alone; zero is the start.
+  /// How many barriers a rank has reached: a line each, which its rank alone writes.
   struct alignas(64) Arrival {
     std::atomic<std::int64_t> count;
   };

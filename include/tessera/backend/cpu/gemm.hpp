@@ -1,15 +1,15 @@
 /// Matrix products on cores: a product is planned once, for its shape, and then run on any operands.
 #pragma once
 
+#include <tessera/backend/cpu/onednn.hpp>
 #include <tessera/core/bytes.hpp>
 #include <tessera/core/error.hpp>
 #include <tessera/core/setting.hpp>
 
-#include <oneapi/dnnl/dnnl.hpp>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -90,12 +90,32 @@ class Gemm<float> {
  public:
   /// limit: bytes of workspace that run() will be given.
   Gemm(GemmShape const& shape, Bytes limit) : shape_(detail::checked(shape)) {
-    try {
-      plan(limit);
-    } catch (dnnl::error const& e) {
-      throw Error("matrix product " + shape_.text() + ": oneDNN refuses it, " + e.what() +
-                  " (status " + std::to_string(int(e.status)) + "); DNNL_VERBOSE=1 shows why");
-    }
+    GemmShape const& s = shape_;
+    auto const matrix = [&](std::int64_t rows, std::int64_t cols, std::int64_t ld, bool transpose) {
+      return onednn::Layout(name(), rows, cols, transpose ? 1 : ld, transpose ? ld : 1);
+    };
+    onednn::Layout const a = matrix(s.m, s.k, s.lda, s.transpose_a),
+                         b = matrix(s.k, s.n, s.ldb, s.transpose_b),
+                         c = matrix(s.m, s.n, s.ldc, false), bias = matrix(1, s.n, s.n, false);
+    onednn::Attributes attributes(name());
+    if (s.accumulate) attributes.then_sum();
+    if (s.add) attributes.then_add(c);
+
+    onednn::Engine const engine(name());
+    onednn::Matmul const matmul(name(), engine, a, b, s.bias ? &bias : nullptr, c, attributes);
+    workspace_ = matmul.scratch_bytes();
+    if (workspace_ > limit)
+      throw Error(name() + " wants " + std::to_string(workspace_) +
+                  " bytes of workspace and may have " + std::to_string(limit) +
+                  "; raise Cpu::gemm_workspace or run fewer OpenMP threads");
+    primitive_ = matmul.primitive();
+    stream_ = engine.stream();
+    operands_[0] = engine.memory(a.get());
+    operands_[1] = engine.memory(b.get());
+    operands_[2] = engine.memory(c.get());
+    if (s.bias) operands_[3] = engine.memory(bias.get());
+    if (s.add) operands_[4] = engine.memory(c.get());
+    if (workspace_ > 0) operands_[5] = engine.memory(matmul.scratch());
   }
 
   Bytes workspace() const { return workspace_; }
@@ -103,28 +123,25 @@ class Gemm<float> {
 
   void run(float const* a, float const* b, float* c, float const* bias, float const* add,
            void* workspace) const {
-    // oneDNN writes to none of the const ones.
+    // oneDNN has no const operands; it writes to c and workspace only.
     std::array<void*, slots> const data{
         const_cast<float*>(a),    const_cast<float*>(b),   c,
         const_cast<float*>(bias), const_cast<float*>(add), workspace};
-    dnnl_status_t status = dnnl_success;
     std::array<dnnl_exec_arg_t, slots> given;
-    int count = 0;
+    std::size_t count = 0;
+    dnnl_status_t status = dnnl_success;
     for (std::size_t i = 0; i < slots && status == dnnl_success; ++i) {
       if (!operands_[i]) continue;
-      given[std::size_t(count++)] = {arguments[i], operands_[i].get()};
+      given[count++] = {arguments[i], operands_[i].get()};
       status = dnnl_memory_set_data_handle(operands_[i].get(), data[i]);
     }
     if (status == dnnl_success)
-      status = dnnl_primitive_execute(primitive_.get(), stream_.get(), count, given.data());
+      status = dnnl_primitive_execute(primitive_.get(), stream_.get(), int(count), given.data());
     if (status == dnnl_success) status = dnnl_stream_wait(stream_.get());
-    if (status != dnnl_success)
-      throw Error("matrix product " + shape_.text() + ": oneDNN failed (status " +
-                  std::to_string(int(status)) + "); DNNL_VERBOSE=1 shows why");
+    if (status != dnnl_success) onednn::check(status, name());
   }
 
  private:
-  using Descriptor = dnnl::memory::desc;
   static constexpr std::size_t slots = 6;
   static constexpr std::array<int, slots> arguments{
       DNNL_ARG_SRC,
@@ -134,63 +151,13 @@ class Gemm<float> {
       DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
       DNNL_ARG_SCRATCHPAD};
 
-  static Descriptor matrix(std::int64_t rows, std::int64_t cols, std::int64_t ld, bool transpose) {
-    return {{rows, cols},
-            dnnl::memory::data_type::f32,
-            transpose ? dnnl::memory::dims{1, ld} : dnnl::memory::dims{ld, 1}};
-  }
-
-  static dnnl::matmul::primitive_desc described(dnnl::engine const& engine, Descriptor const& a,
-                                                Descriptor const& b, Descriptor const* bias,
-                                                Descriptor const& c,
-                                                dnnl::primitive_attr const& how) {
-#if DNNL_VERSION_MAJOR >= 3
-    return bias ? dnnl::matmul::primitive_desc(engine, a, b, *bias, c, how)
-                : dnnl::matmul::primitive_desc(engine, a, b, c, how);
-#else
-    return {bias ? dnnl::matmul::desc(a, b, *bias, c) : dnnl::matmul::desc(a, b, c), how, engine};
-#endif
-  }
-
-  void plan(Bytes limit) {
-    GemmShape const& s = shape_;
-    Descriptor const a = matrix(s.m, s.k, s.lda, s.transpose_a),
-                     b = matrix(s.k, s.n, s.ldb, s.transpose_b), c = matrix(s.m, s.n, s.ldc, false),
-                     bias = matrix(1, s.n, s.n, false);
-    dnnl::post_ops after;
-    if (s.accumulate) after.append_sum(1);
-    if (s.add) after.append_binary(dnnl::algorithm::binary_add, c);
-    dnnl::primitive_attr how;
-    how.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    how.set_post_ops(after);
-
-    dnnl::engine const engine(dnnl::engine::kind::cpu, 0);
-    auto const described_ = described(engine, a, b, s.bias ? &bias : nullptr, c, how);
-    Descriptor const scratch = described_.scratchpad_desc();
-    workspace_ = Bytes(scratch.get_size());
-    if (workspace_ > limit)
-      throw Error("matrix product " + s.text() + " wants " + std::to_string(workspace_) +
-                  " bytes of workspace and may have " + std::to_string(limit) +
-                  "; raise Cpu::gemm_workspace, or run fewer OpenMP threads");
-    primitive_ = dnnl::matmul(described_);
-    stream_ = dnnl::stream(engine);
-
-    auto const place = [&](std::size_t slot, Descriptor const& d) {
-      operands_[slot] = dnnl::memory(d, engine, DNNL_MEMORY_NONE);
-    };
-    place(0, a);
-    place(1, b);
-    place(2, c);
-    if (s.bias) place(3, bias);
-    if (s.add) place(4, c);
-    if (workspace_ > 0) place(5, scratch);
-  }
+  std::string name() const { return "matrix product " + shape_.text(); }
 
   GemmShape shape_;
   Bytes workspace_ = 0;
-  dnnl::primitive primitive_;
-  dnnl::stream stream_;
-  std::array<dnnl::memory, slots> operands_;
+  onednn::Primitive primitive_;
+  onednn::Stream stream_;
+  std::array<onednn::Memory, slots> operands_;
 };
 
 /// Floating-point operations per second of a large product: what this machine's cores can do. Takes

@@ -15,6 +15,9 @@
 #define TESSERA_SIMD floats4
 #endif
 
+/// After a lambda's parameters: its vectors must stay in its caller's registers.
+#define TESSERA_INLINED __attribute__((always_inline))
+
 namespace tessera::simd::inline TESSERA_SIMD {
 
 #if defined(__AVX512F__)
@@ -31,9 +34,10 @@ typedef std::int32_t Ints __attribute__((vector_size(4 * lanes)));
 /// f(0), f(1), ... with constants, so that arrays of vectors stay in registers.
 template <int N, class F>
 [[gnu::always_inline]] inline void unrolled(F f) {
-  [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
+  [&]<int... I>(std::integer_sequence<int, I...>) TESSERA_INLINED {
     (f(std::integral_constant<int, I>{}), ...);
-  }(std::make_integer_sequence<int, N>{});
+  }
+  (std::make_integer_sequence<int, N>{});
 }
 
 [[gnu::always_inline]] inline Vec load(float const* from) {
@@ -90,8 +94,8 @@ template <int N, class F>
   p = p * r + 6.9314718e-1f;
   p = p * r + 1.0f;
   // Adds the integer to the exponent: 1.0f has exponent field 127, so 2^-127 has all bits 0.
-  return __builtin_bit_cast(Vec, __builtin_bit_cast(Ints, p) +
-                                     (__builtin_bit_cast(Ints, shifted) << 23));
+  return __builtin_bit_cast(
+      Vec, __builtin_bit_cast(Ints, p) + (__builtin_bit_cast(Ints, shifted) << 23));
 }
 
 inline float sum(Vec x) {
@@ -110,7 +114,7 @@ template <int Distance, int... I>
 }
 template <int Distance>
 [[gnu::always_inline]] inline void exchange_all(Vec (&x)[lanes]) {
-  unrolled<lanes>([&](auto row) __attribute__((always_inline)) {
+  unrolled<lanes>([&](auto row) TESSERA_INLINED {
     if constexpr ((row & Distance) == 0)
       exchange<Distance>(x[row], x[row + Distance], std::make_integer_sequence<int, lanes>{});
   });

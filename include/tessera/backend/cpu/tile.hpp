@@ -46,7 +46,7 @@ template <int Rows>
   float const* right = b.at + first * b.row + n;
   for (int k = first; k < last; ++k) {
     Vec const x = load(right), y = load(right + lanes);
-    unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
+    unrolled<Rows>([&](auto i) TESSERA_INLINED {
       float const l = left[i * a.row];
       c.at[i][0] += l * x;
       c.at[i][1] += l * y;
@@ -74,20 +74,21 @@ template <class F>
   if (row < rows) f(row, std::integral_constant<int, short_rows>{});
 }
 
-/// to = f(row, block, to) for the elements of a block that lie inside the target.
-template <int Rows, class F>
-[[gnu::always_inline]] inline void put(Block<Rows> const& c, Target to, int m, int n, F f) {
-  unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
+/// to = c, or to += c, for the elements of a block that lie inside the target.
+template <int Rows>
+[[gnu::always_inline]] inline void put(Block<Rows> const& c, Target to, int m, int n, bool add) {
+  int const left = to.cols - n;
+  unrolled<Rows>([&](auto i) TESSERA_INLINED {
     if (m + i >= to.rows) return;
     float* const at = to.at + (m + i) * to.row + n;
-    if (n + panel <= to.cols) {
-      store(at, f(m + i, c.at[i][0], at, lanes));
-      store(at + lanes, f(m + i, c.at[i][1], at + lanes, lanes));
+    if (left >= panel) {
+      store(at, add ? load(at) + c.at[i][0] : c.at[i][0]);
+      store(at + lanes, add ? load(at + lanes) + c.at[i][1] : c.at[i][1]);
     } else {
-      int const left = to.cols - n;
-      store(at, f(m + i, c.at[i][0], at, left), left);
+      store(at, add ? load(at, left) + c.at[i][0] : c.at[i][0], left);
       if (left > lanes)
-        store(at + lanes, f(m + i, c.at[i][1], at + lanes, left - lanes), left - lanes);
+        store(at + lanes, add ? load(at + lanes, left - lanes) + c.at[i][1] : c.at[i][1],
+              left - lanes);
     }
   });
 }
@@ -113,12 +114,11 @@ inline void copy_transposed(float const* from, std::ptrdiff_t stride, int rows, 
   for (int r = 0; r < height; r += lanes)
     for (int c = 0; c < padded; c += lanes) {
       Vec x[lanes];
-      unrolled<lanes>([&](auto i) __attribute__((always_inline)) {
+      unrolled<lanes>([&](auto i) TESSERA_INLINED {
         x[i] = r + i < rows ? scale * load(from + (r + i) * stride + c, cols - c) : Vec{};
       });
       transpose(x);
-      unrolled<lanes>([&](auto i)
-                          __attribute__((always_inline)) { store(to + (c + i) * height + r, x[i]); });
+      unrolled<lanes>([&](auto i) TESSERA_INLINED { store(to + (c + i) * height + r, x[i]); });
     }
 }
 

@@ -1,0 +1,139 @@
+// nvcc
+#include <tessera/backend/cpu/gemm.hpp>
+
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include "../../kernels/check.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <utility>
+
+using namespace tessera;
+using namespace tessera::test;
+
+namespace {
+
+/// A product with operands of its own and the same product by plain loops in double.
+template <class T>
+struct Case {
+  GemmShape shape;
+  std::vector<T> a, b, c, bias, add;
+
+  explicit Case(GemmShape const& s)
+      : shape(s.dense()),
+        a(values<T>((s.transpose_a ? s.k : s.m) * shape.lda, 1)),
+        b(values<T>((s.transpose_b ? s.n : s.k) * shape.ldb, 2)),
+        c(values<T>(s.m * shape.ldc, 3)),
+        bias(values<T>(s.n, 4)),
+        add(values<T>(s.m * shape.ldc, 5)) {}
+
+  std::vector<double> expected() const {
+    GemmShape const& s = shape;
+    std::vector<double> to(c.begin(), c.end());
+    for (std::int64_t i = 0; i < s.m; ++i)
+      for (std::int64_t j = 0; j < s.n; ++j) {
+        std::size_t const at = std::size_t(i * s.ldc + j);
+        double sum = s.accumulate ? double(c[at]) : s.add ? double(add[at]) : 0;
+        if (s.bias) sum += double(bias[std::size_t(j)]);
+        for (std::int64_t k = 0; k < s.k; ++k)
+          sum += double(a[std::size_t(s.transpose_a ? k * s.lda + i : i * s.lda + k)]) *
+                 double(b[std::size_t(s.transpose_b ? j * s.ldb + k : k * s.ldb + j)]);
+        to[at] = sum;
+      }
+    return to;
+  }
+  std::vector<T> found(Gemm<T> const& product) const {
+    std::vector<T> to = c;
+    std::vector<std::byte> workspace(std::size_t(product.workspace()));
+    product.run(a.data(), b.data(), to.data(), shape.bias ? bias.data() : nullptr,
+                shape.add ? add.data() : nullptr, workspace.data());
+    return to;
+  }
+  void meets() const {
+    CAPTURE(shape.text());
+    CAPTURE(shape.bias);
+    CAPTURE(shape.accumulate);
+    CAPTURE(shape.add);
+    // Sums of k products of values below 4, each rounded.
+    double const rounding = tolerance<T>(double(shape.k + 2) * 1e-7);
+    CHECK(distance(found(Gemm<T>(shape, 64_MiB)), expected()) < rounding);
+  }
+};
+
+/// What went wrong, or nothing.
+template <class F>
+std::string sentence(F f) {
+  try {
+    f();
+  } catch (Error const& e) {
+    return e.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("products meet plain loops in every form", T, float, double) {
+  for (bool const ta : {false, true})
+    for (bool const tb : {false, true})
+      for (bool const bias : {false, true})
+        for (int const more : {0, 1, 2})
+          for (std::int64_t const pad : {0, 5}) {
+            GemmShape s{.m = 33, .n = 40, .k = 57, .transpose_a = ta, .transpose_b = tb};
+            s = s.dense();
+            s.lda += pad, s.ldb += pad, s.ldc += pad;
+            s.bias = bias, s.accumulate = more == 1, s.add = more == 2;
+            Case<T>(s).meets();  // what lies between the rows of C is part of the comparison
+          }
+}
+
+TEST_CASE_TEMPLATE("products of every extent, one included, meet plain loops", T, float, double) {
+  for (std::int64_t const m : {1, 3, 64, 129})
+    for (std::int64_t const n : {1, 7, 64, 257})
+      for (std::int64_t const k : {1, 16, 300})
+        Case<T>({.m = m, .n = n, .k = k, .transpose_b = true, .bias = true}).meets();
+}
+
+TEST_CASE("a product runs again, on other operands, and after it was moved") {
+  Case<float> const one({.m = 20, .n = 30, .k = 40});
+  Case<float> two = one;
+  std::reverse(two.a.begin(), two.a.end());
+  std::vector<Gemm<float>> products;
+  products.emplace_back(one.shape, 8_MiB);
+  products.emplace_back(GemmShape{.m = 2, .n = 2, .k = 2}, 8_MiB);  // moves the first
+  std::optional<Gemm<float>> const product(std::move(products.front()));
+  CHECK(distance(one.found(*product), one.expected()) < 1e-5);
+  CHECK(distance(two.found(*product), two.expected()) < 1e-5);
+  CHECK(one.found(*product) == one.found(*product));
+  CHECK(product->flops() == 2.0 * 20 * 30 * 40);
+}
+
+TEST_CASE("small integers are exact") {
+  Case<float> exact({.m = 65, .n = 50, .k = 200, .transpose_a = true, .accumulate = true});
+  for (auto* const v : {&exact.a, &exact.b, &exact.c})
+    for (float& x : *v) x = std::round(x);
+  CHECK(distance(exact.found(Gemm<float>(exact.shape, 8_MiB)), exact.expected()) == 0);
+}
+
+TEST_CASE_TEMPLATE("a product that makes no sense is refused and named", T, float, double) {
+  auto const made = [](GemmShape s) { return sentence([s] { Gemm<T>(s, 8_MiB); }); };
+  CHECK(made({.m = 2, .n = 3, .k = 4}) == "");
+  CHECK(made({.m = 0, .n = 3, .k = 4}).find("[0, 4] x [4, 3]: extents") != std::string::npos);
+  CHECK(made({.m = 2, .n = 3, .k = 4, .lda = 3}).find("rows not overlap") != std::string::npos);
+  CHECK(made({.m = 2, .n = 3, .k = 4, .accumulate = true, .add = true}).find("not both") !=
+        std::string::npos);
+}
+
+TEST_CASE("a product that wants more workspace than it may have names the option") {
+  Gemm<float> const product({.m = 300, .n = 300, .k = 300}, 64_MiB);
+  auto const text =
+      sentence([&] { Gemm<float>({.m = 300, .n = 300, .k = 300}, product.workspace() - 1); });
+  CHECK(text.find("Cpu::gemm_workspace") != std::string::npos);
+}
+
+TEST_CASE("the peak is a positive number of operations per second, quickly") {
+  double const peak = gemm_peak(0.05);
+  CHECK(peak > 1e8);
+  CHECK(peak < 1e15);
+}
