@@ -65,7 +65,10 @@ fi
 # --- build ----------------------------------------------------------------------------------------
 flags=(-std=c++20 -O3 -march=native -fopenmp "-I$root/include"
   "-DTESSERA_POLICIES=$policies" "-DTESSERA_MODEL=$model")
-sources() { find -L "$root/include" "$root/examples/train.cpp" -type f -print0 | LC_ALL=C sort -z; }
+sources() {
+  find -L "$root/include" "$root/examples" -type f \( -name '*.hpp' -o -name train.cpp \) -print0 |
+    LC_ALL=C sort -z
+}
 # The processor belongs to the name: -march=native on another machine is another program.
 name=$({
   printf '%s\n' "${flags[@]}"

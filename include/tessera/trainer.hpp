@@ -156,13 +156,15 @@ class Trainer {
 /// What a rank of this mesh allocates is at most `limit`. For a message with the numbers: Within.
 template <class T>
 constexpr bool fits(Bytes limit, Mesh mesh) {
-  return fits(T::plan(mesh), limit);
+  return fits(outline(T::facts(), T::layout, mesh), limit);
 }
 
 /// `constexpr Within<T, 24_GiB, 8> checked;` refuses a plan that does not fit and prints both sizes.
 template <class T, Bytes Limit, int Data, int Domain = Data>
 struct Within
-    : rule::FitsMemory<(peak(T::plan({.data = Data, .domain = Domain})) + 1_MiB - 1) / 1_MiB,
+    : rule::FitsMemory<(peak(outline(T::facts(), T::layout, {.data = Data, .domain = Domain})) +
+                        1_MiB - 1) /
+                           1_MiB,
                        Limit / 1_MiB> {};
 
 }  // namespace tessera::inline TESSERA_SETTING

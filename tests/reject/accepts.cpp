@@ -16,14 +16,14 @@ static_assert(fold<Zero<3>, AdamW, Batch<2, 16>, Accumulate<2>, Frozen<"embed.*"
                    Precision<float>>()
                   .zero == 3);
 
-struct Wide {
+struct Wider {
   Linear<32, 48> up;
   Linear<48, 32> down;
   constexpr Value operator()(Value x) const { return x + down(gelu(up(x))); }
 };
 struct Model {
   TokenAndPositionEmbedding<64, 16, 32> embed;
-  Repeat<2, Wide> blocks;
+  Repeat<2, Wider> blocks;
   CausalSelfAttention<32, 4> attention;
   TiedLmHead<64, 32> head;
 };

@@ -1,9 +1,11 @@
 /// Sizes in bytes: the unit of plans, arenas and counters.
 #pragma once
 
+#include <tessera/core/setting.hpp>
+
 #include <cstdint>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 using Bytes = std::int64_t;
 
@@ -28,4 +30,4 @@ constexpr Bytes aligned(Bytes n) {
   return round_up(n, buffer_alignment);
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,10 +1,12 @@
 /// A run-time refusal: one sentence that names the thing and the way out.
 #pragma once
 
+#include <tessera/core/setting.hpp>
+
 #include <stdexcept>
 #include <string>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// Uncaught, it ends every rank: see World. `everywhere`: every rank throws the same one (a missing
 /// file, a world size that does not fit), so only rank 0 prints it.
@@ -18,4 +20,4 @@ class Error : public std::runtime_error {
   bool everywhere_;
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -2,11 +2,13 @@
 /// a base class or a registration.
 #pragma once
 
+#include <tessera/core/setting.hpp>
+
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 inline constexpr int most_fields = 16;
 
@@ -164,4 +166,4 @@ constexpr void for_each_field(T& t, F&& f) {
   });
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

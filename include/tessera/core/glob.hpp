@@ -1,9 +1,11 @@
 /// Patterns over parameter paths: '*' stands for any characters, dots included.
 #pragma once
 
+#include <tessera/core/setting.hpp>
+
 #include <string_view>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 constexpr bool matches(std::string_view pattern, std::string_view text) {
   std::size_t p = 0, t = 0, star = std::string_view::npos, from = 0;
@@ -22,4 +24,4 @@ constexpr bool matches(std::string_view pattern, std::string_view text) {
 }
 static_assert(matches("*.bias", "blocks.*.mlp.up.bias") && !matches("*.bias", "head.norm.gain"));
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 namespace detail {
 
@@ -76,4 +76,4 @@ TESSERA_BOTH inline double sqrt_fast(double x) {
   return std::sqrt(x);
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

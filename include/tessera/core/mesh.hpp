@@ -1,7 +1,9 @@
 /// How many ranks each axis has. Tensor neighbours are adjacent ranks, then data, then stages.
 #pragma once
 
-namespace tessera {
+#include <tessera/core/setting.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
 
 struct Mesh {
   int data = 1;    // ranks that hold the same layers and see different samples
@@ -14,4 +16,4 @@ struct Mesh {
   bool operator==(Mesh const&) const = default;
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <tessera/core/random.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <cstdint>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// i -> p(i), a bijection of [0, n), 1 <= n <= 2^48. A Feistel network permutes the smallest power
 /// of four that holds n; whatever falls outside [0, n) is permuted again until it falls inside,
@@ -49,4 +50,4 @@ class Permutation {
   std::uint32_t key_[rounds]{};
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 struct Words {
   std::uint32_t at[4];  // a plain array: device code indexes it
@@ -228,4 +228,4 @@ constexpr void fill_normal(RandomKey key, std::int64_t first, std::int64_t count
   }
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 struct Shape {
   int rank = 0;
@@ -35,4 +35,4 @@ constexpr Shape shape_of(Extents... e) {
   return {int(sizeof...(e)), {std::int64_t(e)...}};
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

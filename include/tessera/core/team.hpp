@@ -14,7 +14,7 @@
 #include <concepts>
 #include <cstdint>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 template <class T>
 concept Team = T::is_team;
@@ -24,4 +24,4 @@ concept Lane = L::is_lane;
 /// partials[i % 128] collect, then halves fold: what every lane's reduction computes.
 inline constexpr int lane_partials = 128;
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -3,9 +3,9 @@
 
 #include <tessera/core/shape.hpp>
 
-#include <type_traits>
+#include <concepts>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 template <class T>
 struct View {
@@ -17,11 +17,10 @@ struct View {
   TESSERA_BOTH constexpr std::int64_t count() const { return shape.count(); }
   TESSERA_BOTH constexpr T* row(std::int64_t r) const { return at + r * shape.cols(); }
   TESSERA_BOTH constexpr T& operator[](std::int64_t i) const { return at[i]; }
-  TESSERA_BOTH constexpr operator View<T const>() const
-    requires(!std::is_const_v<T>)
-  {
+  template <std::same_as<T> U>
+  TESSERA_BOTH constexpr operator View<U const>() const {
     return {at, shape};
   }
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

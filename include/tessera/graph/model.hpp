@@ -42,7 +42,7 @@ constexpr void number(L& layer, Path const& path, std::vector<ParameterInfo>& ta
     layer.id = int(table.size());
     table.push_back({path, layer.shape, layer.init, layer.tie});
   } else if constexpr (!std::is_arithmetic_v<L> && !std::is_enum_v<L>) {
-    constexpr tessera::rule::LayerIsAggregate<L> checked{};
+    constexpr rule::LayerIsAggregate<L> checked{};
     (void)checked;
     for_each_field(layer,
                    [&]<int I>(auto& member) { number(member, path / field_name<L, I>, table); });
@@ -122,7 +122,7 @@ concept Callable = requires(Layer const layer, Value v) {
   { layer(v) } -> std::same_as<Value>;
 };
 template <class Layer>
-concept ConstexprCallable = requires {
+concept ConstexprCallable = !Callable<Layer> || requires {
   typename std::integral_constant<int, probe<Layer>()>;
 };
 
@@ -148,9 +148,9 @@ constexpr Faults faults(Shape input, bool from_tokens) {
 }
 
 template <class Layer>
-struct CanBeTraced : tessera::rule::LayerIsAggregate<Layer>,
-                     tessera::rule::LayerHasCall<Layer, Callable<Layer>>,
-                     tessera::rule::CallIsConstexpr<Layer, ConstexprCallable<Layer>> {};
+struct CanBeTraced : rule::LayerIsAggregate<Layer>,
+                     rule::LayerHasCall<Layer, Callable<Layer>>,
+                     rule::CallIsConstexpr<Layer, ConstexprCallable<Layer>> {};
 
 }  // namespace detail
 
@@ -174,9 +174,9 @@ namespace detail {
 template <class Model, int I, class S>
 struct TraceIsSound : CanBeTraced<layer_of<Model, I>> {
   static constexpr Faults f = faults<layer_of<Model, I>>(segment_input<Model, I, S>(), I == 0);
-  static constexpr tessera::rule::ShapesAgree<layer_of<Model, I>, f.op, f.fault.has, f.fault.wants>
+  static constexpr rule::ShapesAgree<layer_of<Model, I>, f.op, f.fault.has, f.fault.wants>
       shapes{};
-  static constexpr tessera::rule::ParametersAreUsed<layer_of<Model, I>, f.unused> used{};
+  static constexpr rule::ParametersAreUsed<layer_of<Model, I>, f.unused> used{};
 };
 
 template <class Model, int I, class S>
@@ -205,7 +205,7 @@ namespace detail {
 template <class Model, int I, class S>
 struct ForwardTrace
     : TraceIsSound<Model, I, S>,
-      tessera::rule::RepeatKeepsShape<layer_of<Model, I>,
+      rule::RepeatKeepsShape<layer_of<Model, I>,
                                       repeats<Model, I> == 1 || segment_input<Model, I, S>() ==
                                                                     segment_output<Model, I, S>> {};
 
@@ -221,7 +221,7 @@ constexpr Tape differentiated() {
 template <class Model, int I, class S>
 struct IsDifferentiable : ForwardTrace<Model, I, S> {
   static constexpr Op const* stuck = differentiated<Model, I, S>().no_adjoint;
-  static constexpr tessera::rule::OpIsDifferentiable<stuck> checked{};
+  static constexpr rule::OpIsDifferentiable<stuck> checked{};
 };
 
 template <class Model, int I, class S>

@@ -1,12 +1,13 @@
 /// Parameters as members of layers: shape, initial values, and the name that ties several to one.
 #pragma once
 
+#include <tessera/core/setting.hpp>
 #include <tessera/core/shape.hpp>
 
 #include <cstddef>
 #include <string_view>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// How a parameter's first values are drawn: from a counter-based generator keyed by seed, path and
 /// element, so they do not depend on the layout.
@@ -53,4 +54,4 @@ struct Tied : ParameterSlot {
   }
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

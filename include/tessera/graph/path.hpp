@@ -1,11 +1,13 @@
 /// A parameter's name: members joined by dots, the layer number of a Repeat as '*' until it is known.
 #pragma once
 
+#include <tessera/core/setting.hpp>
+
 #include <array>
 #include <string>
 #include <string_view>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 struct Path {
   std::array<char, 80> text{};
@@ -35,4 +37,4 @@ inline std::string numbered(std::string_view path, int layer) {
   return s;
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

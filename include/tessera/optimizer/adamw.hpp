@@ -25,14 +25,14 @@ struct AdamW {
                             .v = r.states[1],
                             .g = r.gradients,
                             .n = r.elements,
-                            .lr = Real(v.rate),
-                            .beta1 = Real(v.beta1),
-                            .beta2 = Real(v.beta2),
-                            .eps = Real(v.epsilon),
-                            .decay = Real(v.decay),
-                            .correction1 = Real(1 / (1 - std::pow(v.beta1, double(v.step)))),
-                            .correction2 = Real(1 / (1 - std::pow(v.beta2, double(v.step)))),
-                            .gradient_scale = Real(v.gradient_scale)});
+                            .lr = v.rate,
+                            .beta1 = v.beta1,
+                            .beta2 = v.beta2,
+                            .eps = v.epsilon,
+                            .decay = v.decay,
+                            .correction1 = 1 / (1 - std::pow(v.beta1, double(v.step))),
+                            .correction2 = 1 / (1 - std::pow(v.beta2, double(v.step))),
+                            .gradient_scale = v.gradient_scale});
   }
 };
 static_assert(Optimizer<AdamW>);

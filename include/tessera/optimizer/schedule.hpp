@@ -13,13 +13,14 @@
 #pragma once
 
 #include <tessera/core/error.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <cmath>
 #include <cstdint>
 #include <numbers>
 #include <string>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// Up from `start` to 1 until step `top`, then from step `fall` on down to `floor` at step `end`.
 struct Schedule {
@@ -109,4 +110,4 @@ constexpr Schedule one_cycle(std::int64_t total, double rise = 0.3, double divis
   return s;
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <tessera/core/bytes.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <array>
 #include <cstdint>
 #include <string_view>
 #include <vector>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// One buffer of parameters: a segment's own (a copy per layer), its frozen ones, or a tied one.
 struct FlatInfo {
@@ -92,4 +93,4 @@ constexpr Contributors contributors(Facts const& facts, int flat) {
   return c;
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -9,7 +9,7 @@
 #include <span>
 #include <string_view>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// When gradients cross the data axis: once per step, or after every micro-batch.
 enum class Reduction : std::uint8_t { automatic, step, micro };
@@ -18,7 +18,7 @@ inline constexpr Reduction Micro = Reduction::micro;
 
 inline constexpr int most_frozen = 8;
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING
 
 namespace tessera::inline TESSERA_SETTING {
 

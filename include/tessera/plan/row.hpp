@@ -2,11 +2,12 @@
 #pragma once
 
 #include <tessera/core/bytes.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <array>
 #include <cstdint>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 enum class Do : std::uint8_t {
   load,             // the micro-batch, into the batch buffer
@@ -67,4 +68,4 @@ constexpr bool runs(When when, int micro, int micros) {
   return false;
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

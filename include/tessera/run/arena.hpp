@@ -3,6 +3,7 @@
 
 #include <tessera/core/bytes.hpp>
 #include <tessera/core/error.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <sys/mman.h>
 
@@ -11,7 +12,7 @@
 #include <string>
 #include <utility>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 class PrivateArena {
  public:
@@ -48,4 +49,4 @@ class PrivateArena {
   std::byte* base_ = nullptr;
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <tessera/core/bytes.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <cstdint>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 struct Counter {
   std::int64_t calls = 0;
@@ -18,4 +19,4 @@ struct Counter {
   bool operator==(Counter const&) const = default;
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -3,13 +3,14 @@
 
 #include <tessera/core/error.hpp>
 #include <tessera/core/permutation.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <concepts>
 #include <cstdint>
 #include <span>
 #include <string>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// A source of samples of `tokens` tokens. Every rank holds one and asks it for different samples,
 /// so a sample may depend on its index only.
@@ -63,4 +64,4 @@ void read_sample(D const& data, std::int64_t index, int vocabulary, std::span<st
               "; use the file's tokenizer's vocabulary in the model, or another file");
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

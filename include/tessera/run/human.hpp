@@ -2,13 +2,14 @@
 #pragma once
 
 #include <tessera/core/bytes.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <string>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 namespace detail {
 
@@ -64,4 +65,4 @@ inline std::string human_time(double seconds) {
   return text;
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,6 +1,7 @@
 /// A log of JSON lines: one object a line, on disk as soon as line() returns.
 #pragma once
 
+#include <tessera/core/setting.hpp>
 #include <tessera/run/json.hpp>
 #include <tessera/run/output.hpp>
 
@@ -11,7 +12,7 @@
 #include <string_view>
 #include <utility>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 class Log {
  public:
@@ -76,4 +77,4 @@ class Log {
   std::string line_;  // keeps its memory between lines
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,6 +1,7 @@
 /// Settings of a run that do not change its plan.
 #pragma once
 
+#include <tessera/core/setting.hpp>
 #include <tessera/optimizer/schedule.hpp>
 
 #include <cstdint>
@@ -8,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// Parameters whose path matches get other values; later groups win. '*' stands for any characters.
 struct Group {
@@ -29,4 +30,4 @@ struct Options {
   int trace_events = 0;  // > 0: keep the last so many events for trace()
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

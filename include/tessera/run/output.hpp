@@ -3,6 +3,7 @@
 
 #include <tessera/core/bytes.hpp>
 #include <tessera/core/error.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -15,7 +16,7 @@
 #include <string_view>
 #include <utility>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// Unbuffered: what append() returned from survives a crash of the program.
 class OutputFile {
@@ -78,4 +79,4 @@ inline void write_file(std::string const& path, std::string_view text) {
   OutputFile(path).append(text);
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

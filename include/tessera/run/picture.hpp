@@ -1,6 +1,8 @@
 /// The curves of a run as an SVG: training loss, validation loss, and the learning rate below.
 #pragma once
 
+#include <tessera/core/setting.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -10,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 struct Point {
   double step = 0, value = 0;
@@ -233,4 +235,4 @@ inline std::string Picture::svg() const {
   return s.out + "</svg>\n";
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

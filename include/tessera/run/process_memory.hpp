@@ -2,11 +2,12 @@
 #pragma once
 
 #include <tessera/core/bytes.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <cstdio>
 #include <cstring>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// Private anonymous memory that is resident, in bytes; 0 where /proc does not tell.
 inline Bytes private_memory() {
@@ -20,4 +21,4 @@ inline Bytes private_memory() {
   return Bytes(kib) * 1024;
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

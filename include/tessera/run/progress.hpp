@@ -1,6 +1,7 @@
 /// How a run is doing: a line that rewrites itself on a terminal, now and then a line elsewhere.
 #pragma once
 
+#include <tessera/core/setting.hpp>
 #include <tessera/run/human.hpp>
 
 #include <sys/ioctl.h>
@@ -15,7 +16,7 @@
 #include <string>
 #include <string_view>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// What is known after a step; NaN and 0 bytes: not known, left out.
 struct Status {
@@ -142,4 +143,4 @@ class Progress {
   bool open_ = false;  // the cursor stands in a line
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

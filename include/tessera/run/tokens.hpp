@@ -10,6 +10,7 @@
 
 #include <tessera/core/bytes.hpp>
 #include <tessera/core/error.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -26,7 +27,7 @@
 #include <string>
 #include <string_view>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 enum class Encoding : unsigned char { guess, bytes, uint16, uint32 };
 
@@ -203,4 +204,4 @@ inline Tokens::Split Tokens::split(double share) const {
   return s;
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

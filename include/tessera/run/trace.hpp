@@ -5,6 +5,7 @@
 /// At the end each rank turns its events into text, and one rank writes the texts of all of them.
 #pragma once
 
+#include <tessera/core/setting.hpp>
 #include <tessera/run/json.hpp>
 
 #include <chrono>
@@ -15,7 +16,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// A piece of work on a stream. Times are nanoseconds of Trace::now().
 struct Event {
@@ -129,4 +130,4 @@ class Trace {
   std::int64_t count_ = 0;  // ever recorded
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,6 +1,7 @@
 /// What an exception that nobody catches does: one line, then every rank ends non-zero.
 #pragma once
 
+#include <tessera/core/setting.hpp>
 #include <tessera/run/mpi.hpp>
 
 #include <unistd.h>
@@ -9,7 +10,7 @@
 #include <exception>
 #include <string>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// The line that a rank prints for the exception in flight; empty: another rank prints it.
 inline std::string last_line(std::exception_ptr const& thrown, int rank) {
@@ -54,4 +55,4 @@ inline constexpr int seconds_to_be_ended = 5;
   std::_Exit(1);
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,6 +1,7 @@
 /// The ranks of a run: who I am, who shares memory with me, how all of them refuse together.
 #pragma once
 
+#include <tessera/core/setting.hpp>
 #include <tessera/run/mpi.hpp>
 #include <tessera/run/uncaught.hpp>
 
@@ -16,7 +17,7 @@
 #include <optional>
 #include <string>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// One per program, first in main. It starts MPI and ends it, unless the program did.
 class World {
@@ -168,4 +169,4 @@ inline int World::set_threads() const {
 #endif
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,12 +1,14 @@
 /// How a rank waits for another one: hot at first, then giving way, then asleep.
 #pragma once
 
+#include <tessera/core/setting.hpp>
+
 #include <sched.h>
 #include <time.h>
 
 #include <chrono>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// One wait. `pause` returns after a moment; from time to time it calls look(seconds waited), which
 /// may throw.
@@ -59,4 +61,4 @@ class Backoff {
   double next_look_ = between_looks;
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

@@ -4,13 +4,14 @@
 #include <tessera/backend/cpu/domain.hpp>
 #include <tessera/backend/cpu/messages.hpp>
 #include <tessera/backend/cpu/rank_sum.hpp>
+#include <tessera/core/setting.hpp>
 #include <tessera/run/counter.hpp>
 
 #include <algorithm>
 #include <cstring>
 #include <span>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// The data axis is the world, in rank order: D ranks in domains of s. A buffer is D parts; part k
 /// belongs to rank k. Nothing here is a barrier of the domain: those are rows of the plan.
@@ -134,4 +135,4 @@ class Collective {
   Counter gathered_, reduced_, gradients_gathered_, exchanged_;
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

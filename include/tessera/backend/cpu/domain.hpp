@@ -4,6 +4,7 @@
 #include <tessera/backend/cpu/backoff.hpp>
 #include <tessera/backend/cpu/watch.hpp>
 #include <tessera/backend/cpu/window.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -11,7 +12,7 @@
 #include <optional>
 #include <string>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// Ranks [k s, (k + 1) s) for domain size s. Construction and destruction are collective.
 class Domain {
@@ -112,4 +113,4 @@ class Domain {
   std::int64_t barriers_ = 0;
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

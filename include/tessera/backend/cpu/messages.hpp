@@ -4,12 +4,13 @@
 #include <tessera/backend/cpu/backoff.hpp>
 #include <tessera/backend/cpu/watch.hpp>
 #include <tessera/core/bytes.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <vector>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// At most `most` sends and receives at a time; allocates only here.
 class Messages {
@@ -73,4 +74,4 @@ class Messages {
   std::vector<int> ranks_;
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

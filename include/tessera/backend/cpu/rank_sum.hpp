@@ -1,10 +1,12 @@
 /// A sum over the ranks' buffers, element by element, always in rank order.
 #pragma once
 
+#include <tessera/core/setting.hpp>
+
 #include <algorithm>
 #include <cstdint>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// The running sum of one block stays in the first-level cache while the ranks' parts stream past.
 template <class T>
@@ -56,4 +58,4 @@ void sum_ranks(T* out, bool accumulate, std::int64_t count, int ranks, PartOf co
   }
 }
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

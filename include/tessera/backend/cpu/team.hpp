@@ -1,12 +1,13 @@
 /// Kernels on the cores of one rank: rows go to OpenMP threads, columns to vector units.
 #pragma once
 
+#include <tessera/core/setting.hpp>
 #include <tessera/core/team.hpp>
 
 #include <cmath>
 #include <cstdint>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 #if defined(__CUDACC__)
 /// Before a verb: it runs wherever the function that it is given runs.
@@ -122,4 +123,4 @@ struct CpuTeam {
 
 static_assert(Lane<SerialLane> && Team<CpuTeam>);
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

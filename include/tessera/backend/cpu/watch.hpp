@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tessera/backend/cpu/window.hpp>
+#include <tessera/core/setting.hpp>
 
 #include <signal.h>
 #include <sys/stat.h>
@@ -14,7 +15,7 @@
 #include <new>
 #include <string>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// A process as the kernel knows it. The start time tells it from a later one with its number.
 struct Process {
@@ -184,4 +185,4 @@ class Watch {
   double patience_ = 600;
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

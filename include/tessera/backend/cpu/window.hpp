@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tessera/core/bytes.hpp>
+#include <tessera/core/setting.hpp>
 #include <tessera/run/world.hpp>
 
 #include <sys/mman.h>
@@ -13,7 +14,7 @@
 #include <optional>
 #include <string>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 inline constexpr Bytes page_bytes = 4096;
 inline constexpr Bytes huge_page_bytes = Bytes(2) << 20;
@@ -128,4 +129,4 @@ class Window {
   MPI_Win window_ = MPI_WIN_NULL;
 };
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING

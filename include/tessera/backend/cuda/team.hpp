@@ -4,6 +4,7 @@
 #if defined(__CUDACC__)  // nothing here without a CUDA compiler
 
 #include <tessera/core/error.hpp>
+#include <tessera/core/setting.hpp>
 #include <tessera/core/team.hpp>
 
 #include <cuda_runtime.h>
@@ -12,7 +13,7 @@
 #include <cstdint>
 #include <string>
 
-namespace tessera {
+namespace tessera::inline TESSERA_SETTING {
 
 /// One block, one row. Thread t holds partial t of a reduction, and they fold as SerialLane's do, in
 /// the same order: the same bits. Each verb ends with a barrier, so the next one sees what it wrote.
@@ -134,6 +135,6 @@ struct CudaTeam {
 
 static_assert(Lane<BlockLane> && Team<CudaTeam>);
 
-}  // namespace tessera
+}  // namespace tessera::inline TESSERA_SETTING
 
 #endif
