@@ -1,5 +1,5 @@
 // expect: Accumulate<N>: N must be positive
-// expect: -3
+// expect: AccumulateIsPositive<-3>
 #include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
 #include <tessera/policy/accumulate.hpp>

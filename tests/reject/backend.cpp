@@ -1,5 +1,5 @@
 // expect: On<Backend>: this build has no such backend
-// expect: Abacus
+// expect: BackendIsEnabled<Abacus>
 #include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
 #include <tessera/policy/on.hpp>

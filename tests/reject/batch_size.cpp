@@ -1,6 +1,5 @@
 // expect: Batch<Sequences, Tokens>: both must be positive
-// expect: 0
-// expect: 128
+// expect: BatchIsPositive<0, 128>
 #include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
 

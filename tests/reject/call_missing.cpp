@@ -1,5 +1,5 @@
 // expect: a layer needs constexpr Value operator()(Value) const
-// expect: Silent
+// expect: LayerHasCall<Silent, false>
 #include "setup.hpp"
 
 struct Silent {

@@ -1,5 +1,5 @@
 // expect: a layer's call operator must be constexpr
-// expect: Runtime
+// expect: CallIsConstexpr<Runtime, false>
 #include "setup.hpp"
 
 struct Runtime {

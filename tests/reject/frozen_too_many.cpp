@@ -1,5 +1,5 @@
 // expect: too many patterns; join some of them
-// expect: 9
+// expect: FrozenAtMost<9, 8>
 #include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
 #include <tessera/policy/frozen.hpp>

@@ -1,5 +1,5 @@
 // expect: GlobalBatch<N>: N sequences per step must be positive
-// expect: -7
+// expect: GlobalBatchIsPositive<-7>
 #include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
 #include <tessera/policy/global_batch.hpp>

@@ -1,4 +1,5 @@
 // expect: this op has no adjoint and stands between a parameter and the loss
+// expect: OpIsDifferentiable<
 // expect: AddInto
 #include "setup.hpp"
 

@@ -1,6 +1,5 @@
 // expect: the plan needs more memory than a rank has
-// expect: 92
-// expect: 8
+// expect: FitsMemory<92, 8>
 #include <tessera/plan/memory.hpp>
 
 using namespace tessera;

@@ -1,4 +1,5 @@
 // expect: inside this layer an op's operands do not fit together
+// expect: ShapesAgree<
 // expect: 16
 // expect: 8
 // expect[gxx]: more tokens than the position table has rows

@@ -1,5 +1,5 @@
 // expect: Precision<T>: this build stores Enabled only
-// expect: short
+// expect: PrecisionIsEnabled<short
 #include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
 #include <tessera/policy/precision.hpp>

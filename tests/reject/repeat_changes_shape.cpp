@@ -1,4 +1,5 @@
 // expect: Repeat<Count, Layer>: the layer's output must have the shape of its input
+// expect: RepeatKeepsShape<
 // expect: Linear<32, 48>, false>
 #include "setup.hpp"
 

@@ -1,4 +1,5 @@
 // expect: inside this layer an op's operands do not fit together
+// expect: ShapesAgree<
 // expect: 48
 // expect: 32
 // expect[gxx]: the value's last dimension differs from the weight's input features

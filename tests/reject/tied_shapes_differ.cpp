@@ -1,4 +1,5 @@
 // expect: Tied<Name, Extents...>: parameters of one name must have one shape
+// expect: TiedShapesAgree<4096, 2048>
 #include "setup.hpp"
 
 struct Model {

@@ -1,5 +1,5 @@
 // expect: Zero<Stage>: Stage is 0 (off)
-// expect: 4
+// expect: ZeroStage<4>
 #include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
 #include <tessera/policy/zero.hpp>

@@ -1,3 +1,4 @@
+// manual
 /// A program whose last rank dies or stops in the middle, for dead_rank.sh:
 ///   dead_rank barrier|exchange kill|stop|throw|everywhere|none
 #include <tessera/backend/cpu/collective.hpp>

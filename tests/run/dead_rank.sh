@@ -1,4 +1,7 @@
 #!/bin/sh
+# test
+# timeout: 300
+# args: @build@/tests/run-dead_rank
 # A rank that dies, stops or throws ends every rank within 10 s, and one line says which.
 #   dead_rank.sh PROGRAM   where PROGRAM is dead_rank.cpp, built
 set -u

@@ -1,4 +1,7 @@
 #!/bin/sh
+# test
+# timeout: 120
+# args: @build@/tests/backend-cpu-collective
 # Runs an MPI test with one rank on each of two hosts over TCP: two network namespaces joined by a
 # virtual cable, each with its own host name. Needs root; without, says so and exits with 77.
 #   two_hosts.sh PROGRAM [ARGUMENT...]
@@ -39,6 +42,9 @@ connect "$a" "$cable_a" "$address_a" && connect "$b" "$cable_b" "$address_b" ||
 # What mpirun takes for ssh: HOST COMMAND...
 cat >"$agent" <<END
 #!/bin/sh
+# test
+# timeout: 120
+# args: @build@/tests/backend-cpu-collective
 shift
 export TMPDIR=/tmp/$b
 exec ip netns exec $b unshare --uts sh -c 'hostname $b && exec sh -c "\$1"' start "\$*"

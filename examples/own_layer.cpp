@@ -1,0 +1,78 @@
+/// A layer of your own: a struct with a call operator, nothing to register. Its graph is printed.
+#include <tessera/tessera.hpp>
+
+#include <cstdio>
+
+using namespace tessera;
+
+namespace {
+
+// Members give the parameters their names, shapes and first values.
+template <int Width, int Hidden>
+struct GatedMlp {
+  Param<Hidden, Width> gate;
+  Linear<Width, Hidden> up;
+  Linear<Hidden, Width> down;
+  constexpr Value operator()(Value x) const { return down(gelu(matmul(x, gate)) * up(x)); }
+};
+
+// Attention and MLP side by side, one norm for both: a value may be used as often as it is needed.
+template <int Width, int Heads>
+struct ParallelBlock {
+  LayerNorm<Width> norm;
+  CausalSelfAttention<Width, Heads> attention;
+  GatedMlp<Width, 2 * Width> mlp;
+  constexpr Value operator()(Value x) const {
+    auto const n = norm(x);
+    return x + attention(n) + mlp(n);
+  }
+};
+
+struct Model {
+  TokenAndPositionEmbedding<64, 16, 32> embed;
+  GatedMlp<32, 48> mix;
+  Repeat<2, ParallelBlock<32, 2>> blocks;
+  TiedLmHead<64, 32> head;
+};
+using T = Trainer<Model, Batch<8, 16>, AdamW>;
+
+// The layer's parameters in its segment's flat buffer: gate, up, down, each from a multiple of 64.
+static_assert(T::facts().flats[2].name == "mix");
+static_assert(T::facts().flats[2].elements == 48 * 32 + 48 * 32 + 64 + 32 * 48 + 64);
+
+struct Squares {  // tokens to learn: 0, 1, 4, 9, ... from some offset on
+  std::int64_t samples(int) const { return 64; }
+  void sample(std::int64_t i, std::span<std::int32_t> in, std::span<std::int32_t> target) const {
+    auto const token = [&](std::int64_t k) { return std::int32_t((i + k * k) % 64); };
+    for (std::size_t k = 0; k < in.size(); ++k)
+      in[k] = token(std::int64_t(k)), target[k] = token(std::int64_t(k) + 1);
+  }
+};
+
+// What the compiler made of segment 1: forward, then the backward pass that nobody wrote.
+void print_graph() {
+  static constexpr char const* roles[] = {"", "input", "data", "parameter", "seed", "extra"};
+  auto const& nodes = graph<Model, 1, T::Settings>;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    Node const& n = nodes[i];
+    std::string operands, shape;
+    for (int j : n.in) operands += j < 0 ? "" : " %" + std::to_string(j);
+    for (int d = 0; d < n.shape.rank; ++d) shape += " " + std::to_string(n.shape[d]);
+    std::printf("%-8s %%%-2zu %-9s%-12s [%s ]%s\n", n.part == Part::forward ? "forward" : "backward",
+                i, n.op ? std::string(n.op->name).c_str() : roles[int(n.role)], operands.c_str(),
+                shape.c_str(), n.grad_of >= 0 ? "  into the gradient buffer" : "");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  World world(argc, argv);
+  T trainer(world, {.learning_rate = 1e-2});
+  if (world.root()) print_graph();
+  double const before = trainer.evaluate(Squares{});
+  for (int i = 0; i < 60; ++i) trainer.step(Squares{});
+  double const after = trainer.evaluate(Squares{});
+  if (world.root()) std::printf("loss %.3f -> %.3f\n", before, after);
+  return after < before / 2 ? 0 : 1;
+}

@@ -1,0 +1,17 @@
+#!/bin/sh
+# test
+# timeout: 400
+# args: @build@/tests/exactness @build@/tests/trainer_gpt2
+# The exactness tests again where ranks share no memory, and where two domains of two do.
+#   exactness_domains.sh PROGRAM...
+set -u
+run="mpirun -q --allow-run-as-root --oversubscribe --bind-to none --mca mpi_yield_when_idle 1"
+failed=0
+for program; do
+  for setting in '1 2' '2 4' '1 4'; do
+    set -- $setting
+    echo "TESSERA_DOMAIN=$1, $2 ranks: $program"
+    TESSERA_DOMAIN=$1 OMP_NUM_THREADS=1 $run -n "$2" "$program" || failed=1
+  done
+done
+exit $failed
