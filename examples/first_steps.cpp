@@ -37,14 +37,14 @@ static_assert(fits<T>(16_MiB, {.data = 1}));
 int main(int argc, char** argv) {
   World world(argc, argv);  // first in main: MPI, and the ranks that share memory
   if (argc != 2) throw Error("first_steps FILE: name a text", true);
-  int constexpr steps = 60;
+  int constexpr steps = 150;
   T trainer(world, {.learning_rate = 1e-2, .schedule = warmup_cosine(5, steps, 0.1)});
   auto const [train, validation] = Tokens::open(argv[1]).split(0.1);
 
   double const before = trainer.evaluate(validation);
   for (int i = 0; i < steps; ++i) {
     Report const r = trainer.step(train);
-    if (world.root() && r.step % 10 == 0)
+    if (world.root() && r.step % 30 == 0)
       std::printf("step %3ld  loss %.3f\n", long(r.step), r.loss);
   }
   double const after = trainer.evaluate(validation);

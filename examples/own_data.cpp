@@ -32,7 +32,7 @@ struct Backwards {
 };
 static_assert(Data<Backwards>);
 
-constexpr int word = 4, tokens = 2 * word;
+constexpr int length = 4, tokens = 2 * length;
 using Model = Gpt2<1, 64, 4, Backwards::vocabulary, tokens>;
 using T = Trainer<Model, Batch<32, tokens>, Zero<2>, ClipNorm, AdamW>;
 
@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
   double const loss = trainer.evaluate(data, 512);
 
   std::int32_t const prompt[] = {3, 1, 2, 0, Backwards::bar};
-  std::string const text = spelled(trainer.generate(prompt, word, {.temperature = 0}));
+  std::string const text = spelled(trainer.generate(prompt, length, {.temperature = 0}));
   if (world.root()) std::printf("loss %.3f; it writes %s\n", loss, text.c_str());
   return loss < 0.5 ? 0 : 1;
 }

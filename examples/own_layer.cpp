@@ -3,6 +3,8 @@
 
 #include <cstdio>
 
+#include "squares.hpp"
+
 using namespace tessera;
 
 namespace {
@@ -40,15 +42,6 @@ using T = Trainer<Model, Batch<8, 16>, AdamW>;
 static_assert(T::facts().flats[2].name == "mix");
 static_assert(T::facts().flats[2].elements == 48 * 32 + 48 * 32 + 64 + 32 * 48 + 64);
 
-struct Squares {  // tokens to learn: 0, 1, 4, 9, ... from some offset on
-  std::int64_t samples(int) const { return 64; }
-  void sample(std::int64_t i, std::span<std::int32_t> in, std::span<std::int32_t> target) const {
-    auto const token = [&](std::int64_t k) { return std::int32_t((i + k * k) % 64); };
-    for (std::size_t k = 0; k < in.size(); ++k)
-      in[k] = token(std::int64_t(k)), target[k] = token(std::int64_t(k) + 1);
-  }
-};
-
 // What the compiler made of segment 1: forward, then the backward pass that nobody wrote.
 void print_graph() {
   static constexpr char const* roles[] = {"", "input", "data", "parameter", "seed", "extra"};
@@ -58,8 +51,9 @@ void print_graph() {
     std::string operands, shape;
     for (int j : n.in) operands += j < 0 ? "" : " %" + std::to_string(j);
     for (int d = 0; d < n.shape.rank; ++d) shape += " " + std::to_string(n.shape[d]);
-    std::printf("%-8s %%%-2zu %-9s%-12s [%s ]%s\n", n.part == Part::forward ? "forward" : "backward",
-                i, n.op ? std::string(n.op->name).c_str() : roles[int(n.role)], operands.c_str(),
+    std::printf("%-8s %%%-2zu %-9s%-12s [%s ]%s\n",
+                n.part == Part::forward ? "forward" : "backward", i,
+                n.op ? std::string(n.op->name).c_str() : roles[int(n.role)], operands.c_str(),
                 shape.c_str(), n.grad_of >= 0 ? "  into the gradient buffer" : "");
   }
 }

@@ -1,13 +1,12 @@
 /// What examples/train.cpp tells of a run: plan, log, progress, picture, trace; rank 0 writes them.
 #pragma once
 
+#include <tessera/plan/render.hpp>
 #include <tessera/run/engine.hpp>
 #include <tessera/run/log.hpp>
 #include <tessera/run/picture.hpp>
 #include <tessera/run/progress.hpp>
 #include <tessera/run/trace_file.hpp>
-
-#include <tessera/plan/render.hpp>
 
 #include "flags.hpp"
 

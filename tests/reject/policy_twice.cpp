@@ -1,6 +1,6 @@
 // expect: a policy is given more than once
 // expect: PolicyOnce<
-// expect: Zero<1>, 2>
+// expect: >, 2>
 #include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
 #include <tessera/policy/zero.hpp>

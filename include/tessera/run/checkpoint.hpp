@@ -10,6 +10,8 @@
 #include <tessera/run/engine.hpp>
 #include <tessera/run/output.hpp>
 
+#include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -30,6 +32,64 @@ inline What what_of(Engine& engine, std::string const& kind) {
   return {};
 }
 
+/// The same text for the same model, optimizer, type and step.
+inline std::string header_of(Engine& engine) {
+  std::ostringstream header;
+  header << "tessera checkpoint 1\nstep " << engine.steps() << "\noptimizer "
+         << engine.optimizer().name << "\nreal " << sizeof(Real) << "\n";
+  Bytes offset = 0;
+  for (std::string const& p : engine.parameters().paths())
+    for (std::string const& kind : kinds_of(engine, p)) {
+      std::int64_t const n = engine.parameters().find(p).shape.count();
+      header << "tensor " << p << " " << kind << " " << n << " " << offset << "\n";
+      offset += n * Bytes(sizeof(Real));
+    }
+  header << "end\n";
+  return header.str();
+}
+/// Bytes of the values behind the header.
+inline Bytes values_of(Engine& engine) {
+  Bytes bytes = 0;
+  for (std::string const& p : engine.parameters().paths())
+    bytes += Bytes(kinds_of(engine, p).size()) * engine.parameters().find(p).shape.count() *
+             Bytes(sizeof(Real));
+  return bytes;
+}
+
+/// Reads up to the first value; returns the step. Refuses a header other than this engine's.
+inline std::int64_t read_header(Engine& engine, std::ifstream& in, std::string const& path) {
+  auto const refuse = [&](std::string const& why) {
+    throw Error("checkpoint " + path + " " + why);
+  };
+  std::error_code code;
+  Bytes const size = Bytes(std::filesystem::file_size(path, code));
+  if (!in || code) refuse("cannot be read; check the path");
+  std::string line;
+  std::int64_t step = -1;
+  std::istringstream wanted(header_of(engine));
+  for (std::string want; std::getline(wanted, want);) {
+    bool const whole = std::getline(in, line) && !in.eof(), first = want.starts_with("tessera");
+    if (first && line != want) refuse("is not one: its first line is not '" + want + "'");
+    if (!whole)
+      refuse("is cut short: it ends at byte " + std::to_string(size) + "; use an older one");
+    if (want.starts_with("step ")) {
+      char const *const from = line.data() + std::min<std::size_t>(5, line.size()),
+                        *const to = line.data() + line.size();
+      auto const [end, fault] = std::from_chars(from, to, step);
+      if (!line.starts_with("step ") || fault != std::errc() || end != to || step < 0)
+        refuse("is damaged: it says '" + line.substr(0, 80) + "' for its step; use an older one");
+    } else if (line != want) {
+      refuse("says '" + line.substr(0, 120) + "' where this trainer has '" + want +
+             "': it is of another model, optimizer or type; load it with the one that saved it");
+    }
+  }
+  Bytes const end = Bytes(in.tellg()) + values_of(engine);
+  if (size != end)
+    refuse((size < end ? "is cut short: it has " : "is damaged: it has ") + std::to_string(size) +
+           " bytes of " + std::to_string(end) + "; use an older one");
+  return step;
+}
+
 /// rename() makes the new file appear whole or not at all; both must be on the disk for that.
 inline void publish_file(std::string const& from, std::string const& to) {
   int const f = ::open(from.c_str(), O_RDONLY | O_CLOEXEC);
@@ -45,18 +105,6 @@ inline void publish_file(std::string const& from, std::string const& to) {
 /// Collective. The file appears when it is complete; one that was there stays until then.
 inline void save_checkpoint(Engine& engine, std::string const& path) {
   Parameters& parameters = engine.parameters();
-  std::ostringstream header;
-  header << "tessera checkpoint 1\nstep " << engine.steps() << "\noptimizer "
-         << engine.optimizer().name << "\nreal " << sizeof(Real) << "\n";
-  Bytes offset = 0;
-  for (std::string const& p : parameters.paths())
-    for (std::string const& kind : detail::kinds_of(engine, p)) {
-      std::int64_t const n = parameters.find(p).shape.count();
-      header << "tensor " << p << " " << kind << " " << n << " " << offset << "\n";
-      offset += n * Bytes(sizeof(Real));
-    }
-  header << "end\n";
-
   World const& world = engine.world();
   std::string const unfinished = path + ".unfinished";
   std::optional<OutputFile> file;
@@ -69,7 +117,7 @@ inline void save_checkpoint(Engine& engine, std::string const& path) {
       problem = e.what();
     }
   };
-  attempt([&] { file.emplace(unfinished).append(header.str()); });
+  attempt([&] { file.emplace(unfinished).append(detail::header_of(engine)); });
   for (std::string const& p : parameters.paths())
     for (std::string const& kind : detail::kinds_of(engine, p)) {
       std::vector<Real> const values = parameters.read(detail::what_of(engine, kind), p);
@@ -83,67 +131,30 @@ inline void save_checkpoint(Engine& engine, std::string const& path) {
   world.agree(problem);
 }
 
-/// Collective. Refuses a file of another model, optimizer or type, and one that is cut short.
+/// Collective. Refuses a file of another model, optimizer or type, and one that is cut short, before
+/// it changes anything.
 inline void load_checkpoint(Engine& engine, std::string const& path) {
-  auto const refuse = [&](std::string const& why) {
-    throw Error("checkpoint " + path + " " + why, true);
-  };
+  World const& world = engine.world();
   std::ifstream in(path, std::ios::binary);
-  if (!in) refuse("cannot be read; check the path");
-  struct Saved {
-    std::string path, kind;
-    std::int64_t elements = 0;
-    Bytes offset = 0;
-  };
-  std::vector<Saved> tensors;
   std::int64_t step = 0;
-  std::string line;
-  if (!std::getline(in, line) || line != "tessera checkpoint 1")
-    refuse("is not one: its first line is not 'tessera checkpoint 1'");
-  while (std::getline(in, line) && line != "end") {
-    std::istringstream words(line);
-    std::string key, value;
-    words >> key;
-    if (key == "step") {
-      words >> step;
-    } else if (key == "tensor") {
-      Saved t;
-      words >> t.path >> t.kind >> t.elements >> t.offset;
-      tensors.push_back(t);
-    } else if (words >> value; key == "optimizer" && value != engine.optimizer().name) {
-      refuse("has the states of " + value + ", this trainer uses " +
-             std::string(engine.optimizer().name));
-    } else if (key == "real" && value != std::to_string(sizeof(Real))) {
-      refuse("holds numbers of " + value + " bytes, this program " + std::to_string(sizeof(Real)));
-    }
+  std::optional<std::string> problem;
+  try {
+    step = detail::read_header(engine, in, path);
+  } catch (Error const& e) {
+    problem = e.what();
   }
-  Bytes const start = in ? Bytes(in.tellg()) : 0;
-  in.seekg(0, std::ios::end);
-  Bytes const size = Bytes(in.tellg());
-  Bytes const end = tensors.empty() ? start
-                                    : start + tensors.back().offset +
-                                          tensors.back().elements * Bytes(sizeof(Real));
-  if (line != "end" || size != end)
-    refuse("is cut short: it has " + std::to_string(size) + " bytes of " + std::to_string(end) +
-           "; use an older one");
-
+  world.agree(problem);
   Parameters& parameters = engine.parameters();
-  std::size_t expected = 0;
-  for (std::string const& p : parameters.paths()) expected += detail::kinds_of(engine, p).size();
-  if (tensors.size() != expected)
-    refuse("holds " + std::to_string(tensors.size()) + " tensors, this model has " +
-           std::to_string(expected) + "; it is of another model");
   std::vector<Real> values;
-  for (Saved const& t : tensors) {
-    if (t.elements != parameters.find(t.path).shape.count())
-      refuse("has " + std::to_string(t.elements) + " elements for '" + t.path + "', this model " +
-             std::to_string(parameters.find(t.path).shape.count()));
-    values.resize(std::size_t(t.elements));
-    in.seekg(start + t.offset);
-    in.read(reinterpret_cast<char*>(values.data()), t.elements * Bytes(sizeof(Real)));
-    if (!in) refuse("cannot be read at '" + t.path + "'; use an older one");
-    parameters.write(detail::what_of(engine, t.kind), t.path, values);
-  }
+  for (std::string const& p : parameters.paths())
+    for (std::string const& kind : detail::kinds_of(engine, p)) {
+      values.resize(std::size_t(parameters.find(p).shape.count()));
+      in.read(reinterpret_cast<char*>(values.data()),
+              std::streamsize(values.size() * sizeof(Real)));
+      if (!in) problem = "checkpoint " + path + " cannot be read at '" + p + "'; use an older one";
+      world.agree(problem);
+      parameters.write(detail::what_of(engine, kind), p, values);
+    }
   engine.resume_at(step);
 }
 

@@ -7,8 +7,6 @@
 #include <tessera/core/setting.hpp>
 #include <tessera/kernels/attention.hpp>
 
-#include <omp.h>
-
 #include <cstddef>
 
 namespace tessera::inline TESSERA_SETTING {
@@ -34,7 +32,7 @@ constexpr bool has_tiles(int width) {
   return width >= 8 && width <= simd::widest && width % 8 == 0;
 }
 
-/// Head r % heads of sequence r / heads. Behind the last comes the last.
+/// Head r is number r % heads of sequence r / heads.
 struct Heads {
   int batch, tokens, heads, width;
   float const *qkv, *y, *dy;
@@ -42,7 +40,6 @@ struct Heads {
   int count() const { return batch * heads; }
   kernel::detail::HeadPlace place() const { return {tokens, heads, width}; }
   simd::Head operator[](int r) const {
-    r = r < count() ? r : count() - 1;
     std::ptrdiff_t const all = place().all(), plain = place().plain(r);
     float const* const q = qkv + place().packed(r);
     return {q, q + all, q + 2 * all, y + plain, dy + plain, 3 * all, all, tokens, width};
@@ -62,18 +59,12 @@ inline void Attention<float>::forward(int batch, int tokens, int heads, int widt
   int const size = simd::tile_size(width), tiles = (tokens + size - 1) / size;
   auto const tile = [&](int r, int t) {
     auto const attend = size == 64 ? simd::attend<64> : simd::attend<32>;
-    attend(all[r], all[r + 1], t * size, y + all.place().plain(r),
-           log_sum + std::ptrdiff_t(r) * tokens);
+    attend(all[r], t * size, y + all.place().plain(r), log_sum + std::ptrdiff_t(r) * tokens);
   };
-  if (all.count() >= 4 * omp_get_max_threads()) {
-#pragma omp parallel for schedule(static)
-    for (int r = 0; r < all.count(); ++r)
-      for (int t = 0; t < tiles; ++t) tile(r, t);
-  } else {
+// A tile of queries is a task of its own, so few heads still use every thread.
 #pragma omp parallel for collapse(2) schedule(dynamic)
-    for (int r = 0; r < all.count(); ++r)
-      for (int t = 0; t < tiles; ++t) tile(r, t);
-  }
+  for (int r = 0; r < all.count(); ++r)
+    for (int t = 0; t < tiles; ++t) tile(r, t);
 }
 
 template <>
@@ -86,12 +77,12 @@ inline void Attention<float>::backward(int batch, int tokens, int heads, int wid
     return;
   }
   detail::Heads const all{batch, tokens, heads, width, qkv, y, dy};
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(dynamic)
   for (int r = 0; r < all.count(); ++r) {
     float* const dq = dqkv + all.place().packed(r);
     std::ptrdiff_t const part = all.place().all();
     auto const back = simd::tile_size(width) == 64 ? simd::attend_back<64> : simd::attend_back<32>;
-    back(all[r], all[r + 1], log_sum + std::ptrdiff_t(r) * tokens, dq, dq + part, dq + 2 * part);
+    back(all[r], log_sum + std::ptrdiff_t(r) * tokens, dq, dq + part, dq + 2 * part);
   }
 }
 

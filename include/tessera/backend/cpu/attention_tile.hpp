@@ -8,7 +8,6 @@
 
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 
 namespace tessera::simd::inline TESSERA_SIMD {
 
@@ -51,10 +50,9 @@ inline Left rows_of(Head const& h, float const* x, int first, int count, float* 
 
 /// scores = q k / sqrt(width) in units of log 2; most = max(most, the scores of each query).
 template <int Size>
-void score_tile(Head const& h, Left k, Right q, int keys, bool diagonal, auto const& fetch_block,
-                float* scores, float* most) {
+void score_tile(Head const& h, Left k, Right q, int keys, bool diagonal, float* scores,
+                float* most) {
   each_block(keys, [&](int j, auto rows) TESSERA_INLINED {
-    fetch_block(j, rows);
     for (int n = 0; n < Size; n += panel) {
       Block<rows> c;
       if (!(diagonal && n + panel <= j)) c = product<rows>(k, q, j, n, 0, h.width);
@@ -98,7 +96,7 @@ void exp_tile(int keys, bool diagonal, float* scores, float const* before, float
 
 /// Queries first .. first + Size of a head: rows of y and log_sum.
 template <int Size>
-void attend(Head const& h, Head const& next, int first, float* y, float* log_sum) {
+void attend(Head const& h, int first, float* y, float* log_sum) {
   alignas(64) float qt[tile_floats], k[tile_floats + slack<Size>], v[tile_floats], out[tile_floats];
   alignas(64) float most[Size], before[Size], shrink[Size], total[Size];
   Scores<Size> p;
@@ -110,19 +108,9 @@ void attend(Head const& h, Head const& next, int first, float* y, float* log_sum
   for (int key = 0; key <= first; key += Size) {
     bool const diagonal = key == first, start = key == 0;
     int const keys = diagonal ? queries : Size;
-    // While a tile is computed, the rows of what comes after it are on their way.
-    bool const last = diagonal && first + Size >= h.tokens;
-    auto const fetch_block = [&](int j, int rows) TESSERA_INLINED {
-      Head const& from = last ? next : h;
-      int const row = last ? j : key + Size + j;
-      fetch(from.v, h.stride, row, rows, h.tokens, h.width);
-      fetch(from.k, h.stride, last ? row : key + j + rows, rows, h.tokens, h.width);
-      if (diagonal) fetch(from.q, h.stride, row, rows, h.tokens, h.width);
-    };
     copy_rows(h.v + key * h.stride, h.stride, keys, h.width, padded, v);
     for (int i = 0; i < Size; ++i) before[i] = most[i];
-    score_tile<Size>(h, rows_of(h, h.k, key, keys, k), {qt, Size}, keys, diagonal, fetch_block,
-                     p.at, most);
+    score_tile<Size>(h, rows_of(h, h.k, key, keys, k), {qt, Size}, keys, diagonal, p.at, most);
     exp_tile<Size>(keys, diagonal, p.at, before, most, shrink, total);
 
     Target const to = diagonal ? Target{y + first * h.all, h.all, queries, h.width}
@@ -155,10 +143,8 @@ void attend(Head const& h, Head const& next, int first, float* y, float* log_sum
 /// p = 2^(q k - top), ds = p (dy v - own) for a tile, both with sqrt(width) divided out.
 template <int Size>
 void slope_tile(Head const& h, Left k, Left v, float const* qt, float const* dyt, int keys,
-                bool diagonal, auto const& fetch_block, float const* top, float const* own,
-                float* p, float* ds) {
+                bool diagonal, float const* top, float const* own, float* p, float* ds) {
   each_block(keys, [&](int j, auto rows) TESSERA_INLINED {
-    fetch_block(j, rows);
     for (int n = diagonal ? j / panel * panel : 0; n < Size; n += panel) {
       Vec const top0 = load(top + n), top1 = load(top + n + lanes);
       Vec const own0 = load(own + n), own1 = load(own + n + lanes);
@@ -188,8 +174,7 @@ void slope_tile(Head const& h, Left k, Left v, float const* qt, float const* dyt
 
 /// The gradient of one head. Each tile of queries adds to the gradients of the keys it sees.
 template <int Size>
-void attend_back(Head const& h, Head const& next, float const* log_sum, float* dq, float* dk,
-                 float* dv) {
+void attend_back(Head const& h, float const* log_sum, float* dq, float* dk, float* dv) {
   alignas(64) float qt[tile_floats], dyt[tile_floats], q[tile_floats], dy[tile_floats],
       k[tile_floats + slack<Size>], v[tile_floats + slack<Size>];
   alignas(64) float top[Size], own[Size];
@@ -214,20 +199,9 @@ void attend_back(Head const& h, Head const& next, float const* log_sum, float* d
     for (int key = 0; key <= first; key += Size) {
       bool const diagonal = key == first, start = key == 0;
       int const keys = diagonal ? queries : Size;
-      bool const last = diagonal && first + Size >= h.tokens;
-      auto const fetch_block = [&](int j, int rows) TESSERA_INLINED {
-        Head const& from = last ? next : h;
-        int const row = last ? j : key + Size + j;
-        fetch(from.k, h.stride, row, rows, h.tokens, h.width);
-        fetch(from.v, h.stride, last ? row : key + j + rows, rows, h.tokens, h.width);
-        if (!diagonal) return;
-        fetch(from.q, h.stride, row, rows, h.tokens, h.width);
-        fetch(from.dy, h.all, row, rows, h.tokens, h.width);
-        fetch(from.y, h.all, row, rows, h.tokens, h.width);
-      };
       copy_rows(h.k + key * h.stride, h.stride, keys, h.width, padded, k);
       slope_tile<Size>(h, {k, padded, 1}, rows_of(h, h.v, key, keys, v), qt, dyt, keys, diagonal,
-                       fetch_block, top, own, p.at, ds.at);
+                       top, own, p.at, ds.at);
 
       Target const to_v{dv + key * h.stride, h.stride, keys, h.width};
       Target const to_k{dk + key * h.stride, h.stride, keys, h.width};

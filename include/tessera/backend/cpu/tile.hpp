@@ -4,7 +4,6 @@
 #include <tessera/backend/cpu/simd.hpp>
 
 #include <cstddef>
-#include <cstdint>
 #include <type_traits>
 
 namespace tessera::simd::inline TESSERA_SIMD {
@@ -91,13 +90,6 @@ template <int Rows>
               left - lanes);
     }
   });
-}
-
-/// Brings rows [first, first + n) nearer, those below end.
-[[gnu::always_inline]] inline void fetch(float const* from, std::ptrdiff_t stride, int first, int n,
-                                         int end, int cols) {
-  for (int r = first; r < first + n && r < end; ++r)
-    for (int c = 0; c < cols; c += 16) __builtin_prefetch(from + r * stride + c);
 }
 
 /// to[r, 0 .. padded) = from[r, 0 .. cols) for r < rows, 0 in between.
