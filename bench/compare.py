@@ -15,6 +15,7 @@ import os
 import pathlib
 import platform
 import random
+import signal
 import statistics
 import sys
 
@@ -164,6 +165,7 @@ def arguments():
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("compare.py: stopped"))  # ends its ranks too
     options = arguments()
     contestants = [
         *ours(options.programs, options.size),

@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
   World world(argc, argv);  // first in main: MPI, and the ranks that share memory
   if (argc != 2) throw Error("first_steps FILE: name a text", true);
   int constexpr steps = 150;
-  T trainer(world, {.learning_rate = 1e-2, .schedule = warmup_cosine(5, steps, 0.1)});
+  T trainer(world, {.learning_rate = 3e-3, .schedule = warmup_cosine(10, steps, 0.1)});
   auto const [train, validation] = Tokens::open(argv[1]).split(0.1);
 
   double const before = trainer.evaluate(validation);

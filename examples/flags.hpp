@@ -12,7 +12,7 @@
 struct Flags {
   std::string data{}, out = "out", resume{};
   double learning_rate = 0;
-  std::int64_t steps = 0, warmup = 20, evaluate_every = 50, samples = 512, sample = 400;
+  std::int64_t steps = 0, warmup = 20, evaluate_every = 100, samples = 128, sample = 400;
   std::uint64_t seed = 1;
   bool trace = true, save = false;
 
@@ -69,7 +69,7 @@ struct Flags {
       "  --out DIR             where the results go (out)\n"
       "  --steps N             optimizer steps\n"
       "  --learning-rate X     the schedule's largest; it warms up, then falls as a cosine\n"
-      "  --warmup N            steps until the largest rate (20)\n"
+      "  --warmup N            steps until the largest rate (what suits the model)\n"
       "  --evaluate-every N    steps between validations; 0: only at the end (50)\n"
       "  --evaluate-samples N  samples of those validations; the last one takes all (512)\n"
       "  --sample N            tokens to write at the end; 0: none (400)\n"

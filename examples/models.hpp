@@ -5,12 +5,12 @@
 
 namespace models {
 
-/// 3.3M parameters over bytes; a rank's micro-batch is 16 x 128.
+/// 1.9M parameters over bytes; a rank's micro-batch is 4 x 128.
 struct tiny {
-  using Model = tessera::Gpt2<4, 256, 4, 256, 128>;
-  using Batch = tessera::Batch<16, 128>;
-  static constexpr double learning_rate = 3e-3;
-  static constexpr int steps = 400;
+  using Model = tessera::Gpt2<4, 192, 3, 256, 128>;
+  using Batch = tessera::Batch<4, 128>;
+  static constexpr double learning_rate = 6e-3;
+  static constexpr int steps = 1000, warmup = 50;
 };
 
 /// 10.8M parameters over bytes, with a longer view.
@@ -18,7 +18,7 @@ struct small {
   using Model = tessera::Gpt2<6, 384, 6, 256, 256>;
   using Batch = tessera::Batch<8, 256>;
   static constexpr double learning_rate = 1e-3;
-  static constexpr int steps = 2000;
+  static constexpr int steps = 2000, warmup = 100;
 };
 
 /// GPT-2 124M, for token files (.bin) of its tokenizer; the vocabulary is padded to 50,304.
@@ -26,7 +26,7 @@ struct gpt2 {
   using Model = tessera::Gpt2<12, 768, 12, 50304, 1024>;
   using Batch = tessera::Batch<1, 1024>;
   static constexpr double learning_rate = 6e-4;
-  static constexpr int steps = 20000;
+  static constexpr int steps = 20000, warmup = 700;
 };
 
 }  // namespace models

@@ -1,4 +1,4 @@
-/// An op of your own: squared ReLU with its kernels, trained and checked against finite differences.
+/// An op of your own: squared ReLU and its kernels, trained and checked by finite differences.
 #include <tessera/tessera.hpp>
 
 #include <cmath>

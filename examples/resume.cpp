@@ -1,6 +1,7 @@
 /// A run that is cut and resumed is the same run, bit for bit, even under another layout.
 ///   resume FILE    FILE: where the checkpoint goes; it is removed at the end
-// ranks: 1 2
+// ranks: 2
+// timeout: 180
 // args: @build@/resume.checkpoint
 #include <tessera/tessera.hpp>
 
@@ -13,7 +14,7 @@ using namespace tessera;
 
 namespace {
 
-using Model = Gpt2<2, 32, 2, 64, 16>;
+using Model = Gpt2<1, 32, 2, Squares::vocabulary, 16>;
 using Whole = Trainer<Model, Batch<4, 16>, Accumulate<2>, Reduce<Step>, ClipNorm, AdamW>;
 using Sharded = Trainer<Model, Batch<4, 16>, Accumulate<2>, Reduce<Step>, Zero<3>, ClipNorm, AdamW>;
 

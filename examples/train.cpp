@@ -58,6 +58,7 @@ void train(World& world, Flags const& flags) {
 int main(int argc, char** argv) {
   World world(argc, argv);
   Flags defaults;
-  defaults.learning_rate = Choice::learning_rate, defaults.steps = Choice::steps;
+  defaults.learning_rate = Choice::learning_rate;
+  defaults.steps = Choice::steps, defaults.warmup = Choice::warmup;
   if (auto const flags = Flags::parse(world, argc, argv, defaults)) train(world, *flags);
 }

@@ -63,8 +63,8 @@ if [[ -z $data && $build_only == no ]]; then
 fi
 
 # --- build ----------------------------------------------------------------------------------------
-flags=(-std=c++20 -O3 -march=native -fopenmp "-I$root/include"
-  "-DTESSERA_POLICIES=$policies" "-DTESSERA_MODEL=$model")
+flags=(-std=c++20 -O2 -march=native -fopenmp "-I$root/include"
+  -DOMPI_SKIP_MPICXX -DMPICH_SKIP_MPICXX "-DTESSERA_POLICIES=$policies" "-DTESSERA_MODEL=$model")
 sources() {
   find -L "$root/include" "$root/examples" -type f \( -name '*.hpp' -o -name train.cpp \) -print0 |
     LC_ALL=C sort -z
@@ -122,6 +122,7 @@ export TESSERA_COLUMNS
 
 launch=(mpirun -n "$ranks")
 if [[ $(mpirun --version 2>&1) == *'Open MPI'* || $(mpirun --version 2>&1) == *OpenRTE* ]]; then
+  launch+=(-q)  # a rank's own sentence says what went wrong
   if ((EUID == 0)); then launch+=(--allow-run-as-root); fi
   launch+=(--oversubscribe --bind-to none -x OMP_NUM_THREADS -x TESSERA_COLUMNS)
   if ((ranks > cores)); then launch+=(--mca mpi_yield_when_idle 1); fi

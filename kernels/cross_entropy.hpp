@@ -10,7 +10,8 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 /// row_loss[r] = log sum exp(logits[r, :]) - logits[r, target]
 /// logits[r, :] <- (softmax(logits[r, :]) - onehot(target)) * scale, if `gradient` is asked for
 ///
-/// Shapes  logits [rows, vocabulary] · row_loss, targets [rows]; a target of -1 is ignored: loss and
+/// Shapes  logits [rows, vocabulary] · row_loss, targets [rows]; a target of -1 is ignored: loss
+/// and
 ///         gradient are 0
 /// Types   logits T, loss and arithmetic Wide<T>
 /// Moves   2 * vocabulary * sizeof(T) bytes per row, half without gradient; the row is read three

@@ -34,7 +34,8 @@ struct EmbeddingForward {
 /// Shapes  dtable [vocabulary, cols] · dy [rows, cols] · tokens [rows]; a row of the kernel is a
 ///         tile of columns
 /// Types   dy T, dtable Wide<T>
-/// Moves   rows * cols * (sizeof(T) + 2 * sizeof(Wide<T>)) bytes, and the table once if it is zeroed
+/// Moves   rows * cols * (sizeof(T) + 2 * sizeof(Wide<T>)) bytes, and the table once if it is
+/// zeroed
 template <class T>
 struct EmbeddingBackward {
   View<Wide<T>> dtable;
@@ -83,7 +84,8 @@ struct PositionForward {
 /// dtable[t, :] (+)= sum_b dy[b, t, :], b in order. Positions past the last token get zero, or stay
 /// when accumulating.
 ///
-/// Shapes  dtable [positions >= tokens, cols] · dy [sequences, tokens, cols]; a row of the kernel is
+/// Shapes  dtable [positions >= tokens, cols] · dy [sequences, tokens, cols]; a row of the kernel
+/// is
 ///         a position
 /// Types   dy T, dtable Wide<T>
 /// Moves   sequences * tokens * cols * sizeof(T) bytes; dtable's row stays in cache

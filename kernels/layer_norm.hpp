@@ -42,9 +42,11 @@ struct LayerNorm {
   }
 };
 
-/// dx = inverse * (g - mean(g) - n * mean(g * n)) (+ add), with g = dy * gain and n the normalised x
+/// dx = inverse * (g - mean(g) - n * mean(g * n)) (+ add), with g = dy * gain and n the normalised
+/// x
 ///
-/// Shapes  dx, dy, x, add [rows, cols] · gain [cols] · statistics [rows, 2]; dx may be dy, x or add;
+/// Shapes  dx, dy, x, add [rows, cols] · gain [cols] · statistics [rows, 2]; dx may be dy, x or
+/// add;
 ///         add may be null
 /// Types   T, arithmetic and statistics in Wide<T>
 /// Moves   3 * cols * sizeof(T) bytes per row, one cols * sizeof(T) more with add

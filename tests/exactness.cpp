@@ -51,8 +51,8 @@ State trained(int steps = 4) {
   // What the plan predicts is what was moved.
   Plan const& p = trainer.plan();
   Collective const& c = trainer.engine().collective();
-  Bytes const moved = c.gathered().copied + c.reduced().copied +
-                      c.gradients_gathered().copied + c.exchanged().copied;
+  Bytes const moved = c.gathered().copied + c.reduced().copied + c.gradients_gathered().copied +
+                      c.exchanged().copied;
   CHECK(moved == steps * copied(p));
   CHECK(c.reduced().copied == steps * copied(p, Do::reduce));
   CHECK(c.gradients_gathered().copied == steps * copied(p, Do::gather_gradient));
@@ -66,8 +66,8 @@ void same_bits(State const& a, State const& b) {
   std::int64_t different = 0;
   for (std::size_t i = 0; i < a.values.size(); ++i) {
     REQUIRE(a.values[i].size() == b.values[i].size());
-    different += std::memcmp(a.values[i].data(), b.values[i].data(),
-                             a.values[i].size() * sizeof(Real)) != 0;
+    different +=
+        std::memcmp(a.values[i].data(), b.values[i].data(), a.values[i].size() * sizeof(Real)) != 0;
   }
   CHECK(different == 0);
 }
@@ -109,7 +109,8 @@ TEST_CASE("three micro-batches: every Zero stage, within each Reduce mode") {
 }
 
 TEST_CASE("splits of one global batch: close, as the order of sums differs") {
-  State const whole = trained<Batch<4, 24>, Zero<3>>(1), split = trained<Few, Accumulate<2>, Zero<3>>(1);
+  State const whole = trained<Batch<4, 24>, Zero<3>>(1),
+              split = trained<Few, Accumulate<2>, Zero<3>>(1);
   CHECK(std::abs(whole.losses[0] - split.losses[0]) <= 1e-6);
   // A key's bias has no gradient: what is there is noise, so single tensors are not compared to it.
   State a = whole, b = split;

@@ -31,7 +31,8 @@ double relative(std::vector<Real> const& got, std::vector<float> const& wanted) 
   return std::sqrt(difference / size);
 }
 
-/// The gradient of a key's bias is 0 exactly, so what is computed there is noise, and Adam steps on it.
+/// The gradient of a key's bias is 0 exactly, so what is computed there is noise, and Adam steps on
+/// it.
 void leave_out_key_bias(std::string const& path, auto& values) {
   if (path.find("qkv.bias") != std::string::npos)
     std::fill(values.begin() + 64, values.begin() + 128, 0.f);

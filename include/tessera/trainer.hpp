@@ -159,7 +159,8 @@ constexpr bool fits(Bytes limit, Mesh mesh) {
   return fits(outline(T::facts(), T::layout, mesh), limit);
 }
 
-/// `constexpr Within<T, 24_GiB, 8> checked;` refuses a plan that does not fit and prints both sizes.
+/// `constexpr Within<T, 24_GiB, 8> checked;` refuses a plan that does not fit and prints both
+/// sizes.
 template <class T, Bytes Limit, int Data, int Domain = Data>
 struct Within
     : rule::FitsMemory<(peak(outline(T::facts(), T::layout, {.data = Data, .domain = Domain})) +

@@ -1,8 +1,8 @@
 // expect: both say how many micro-batches a step has
 // expect: AccumulateOrGlobalBatch
-#include <tessera/policy/fold.hpp>
-#include <tessera/policy/batch.hpp>
 #include <tessera/policy/accumulate.hpp>
+#include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 #include <tessera/policy/global_batch.hpp>
 
 using namespace tessera;

@@ -1,8 +1,8 @@
 // expect: Accumulate<N>: N must be positive
 // expect: AccumulateIsPositive<-3>
-#include <tessera/policy/fold.hpp>
-#include <tessera/policy/batch.hpp>
 #include <tessera/policy/accumulate.hpp>
+#include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 
 using namespace tessera;
 

@@ -1,7 +1,7 @@
 // expect: On<Backend>: this build has no such backend
 // expect: BackendIsEnabled<Abacus>
-#include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 #include <tessera/policy/on.hpp>
 
 using namespace tessera;

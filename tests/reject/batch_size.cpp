@@ -1,7 +1,7 @@
 // expect: Batch<Sequences, Tokens>: both must be positive
 // expect: BatchIsPositive<0, 128>
-#include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 
 using namespace tessera;
 

@@ -1,7 +1,7 @@
 // expect: name what is frozen
 // expect: FrozenIsNamed
-#include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 #include <tessera/policy/frozen.hpp>
 
 using namespace tessera;

@@ -1,7 +1,7 @@
 // expect: too many patterns; join some of them
 // expect: FrozenAtMost<9, 8>
-#include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 #include <tessera/policy/frozen.hpp>
 
 using namespace tessera;

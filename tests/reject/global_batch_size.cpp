@@ -1,7 +1,7 @@
 // expect: GlobalBatch<N>: N sequences per step must be positive
 // expect: GlobalBatchIsPositive<-7>
-#include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 #include <tessera/policy/global_batch.hpp>
 
 using namespace tessera;

@@ -1,7 +1,7 @@
 // expect: this is not a policy
 // expect: IsPolicy
-#include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 
 using namespace tessera;
 

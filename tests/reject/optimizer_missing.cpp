@@ -1,7 +1,7 @@
 // expect: give exactly one optimizer
 // expect: OneOptimizer
-#include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 
 using namespace tessera;
 

@@ -1,8 +1,8 @@
 // expect: a policy is given more than once
 // expect: PolicyOnce<
 // expect: >, 2>
-#include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 #include <tessera/policy/zero.hpp>
 
 using namespace tessera;

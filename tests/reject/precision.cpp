@@ -1,7 +1,7 @@
 // expect: Precision<T>: this build stores Enabled only
 // expect: PrecisionIsEnabled<short
-#include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 #include <tessera/policy/precision.hpp>
 
 using namespace tessera;

@@ -1,8 +1,9 @@
-/// What the refusals of models share: a small micro-batch, and the facts of a model at compile time.
+/// What the refusals of models share: a small micro-batch, and the facts of a model at compile
+/// time.
 #pragma once
 
-#include <tessera/layer/gpt2.hpp>
 #include <tessera/graph/describe.hpp>
+#include <tessera/layer/gpt2.hpp>
 
 using namespace tessera;
 

@@ -1,7 +1,7 @@
 // expect: Zero<Stage>: Stage is 0 (off)
 // expect: ZeroStage<4>
-#include <tessera/policy/fold.hpp>
 #include <tessera/policy/batch.hpp>
+#include <tessera/policy/fold.hpp>
 #include <tessera/policy/zero.hpp>
 
 using namespace tessera;

@@ -1,5 +1,5 @@
-/// Scalar functions of kernels. They hold no branch and touch no errno, so a compiler turns the loop
-/// around them into vector code without -ffast-math.
+/// Scalar functions of kernels. They hold no branch and touch no errno, so a compiler turns the
+/// loop around them into vector code without -ffast-math.
 #pragma once
 
 #include <tessera/core/setting.hpp>
@@ -40,7 +40,8 @@ TESSERA_BOTH constexpr float pick(bool choose, float a, float b) {
 template <class T>
 using Wide = typename detail::WideOf<T>::type;
 
-/// e^x with relative error below 1e-7. 0 below -87 (no subnormal results), inf above 88.73, NaN stays.
+/// e^x with relative error below 1e-7. 0 below -87 (no subnormal results), inf above 88.73, NaN
+/// stays.
 TESSERA_BOTH constexpr float exp_fast(float x) {
   x = detail::pick(x < -87.2f, -87.2f, x);
   x = detail::pick(x > 89.0f, 89.0f, x);

@@ -6,8 +6,9 @@
 namespace tessera::inline TESSERA_SETTING {
 
 struct Mesh {
-  int data = 1;    // ranks that hold the same layers and see different samples
-  int domain = 1;  // data ranks that share memory (one MPI-3 window): divides data, neighbours in rank
+  int data = 1;  // ranks that hold the same layers and see different samples
+  // Data ranks that share memory (one MPI-3 window): divides data, neighbours in rank.
+  int domain = 1;
   int stages = 1;
   int tensor = 1;
 

@@ -4,8 +4,8 @@
 ///   Team (the whole launch)  each(n, f(i))      f for every i, any order, in parallel
 ///                            run(kernel)        kernel(lane, r) for every r < kernel.rows()
 ///   Lane (one row)           each(n, f(c))      f for every column
-///                            sum(n, f(c))       fixed tree over 128 partials: same bits on every lane
-///                            max(n, f(c))
+///                            sum(n, f(c))       fixed tree over 128 partials: same bits on every
+///                            lane max(n, f(c))
 ///                            once(f)            f a single time
 #pragma once
 

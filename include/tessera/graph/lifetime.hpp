@@ -74,7 +74,8 @@ constexpr Region fixed_region(std::span<Node const> g, int i, bool loss) {
 
 }  // namespace detail
 
-/// Lets an output take an operand's buffer where its op allows it and nobody reads the operand later.
+/// Lets an output take an operand's buffer where its op allows it and nobody reads the operand
+/// later.
 constexpr void reuse_buffers(Nodes& g, bool loss) {
   int const n = int(g.size());
   std::vector<int> last(n, -1);

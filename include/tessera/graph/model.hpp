@@ -81,15 +81,30 @@ concept Setup = requires {
 
 namespace detail {
 
-template <class Model, int I, class S>
-constexpr std::vector<ParameterInfo> parameter_table() {
+template <class Model, int I>
+constexpr std::vector<ParameterInfo> named_parameters() {
   layer_of<Model, I> layer{};
   std::vector<ParameterInfo> t;
   Path const root = Path{} / field_name<Model, I>;
   number(layer, is_repeated<Model, I> ? root / "*" : root, t);
-  for (ParameterInfo& p : t)
-    for (std::string_view pattern : S::frozen)
-      p.frozen = p.frozen || matches(pattern, p.path.view());
+  return t;
+}
+/// A tied parameter is frozen, everywhere, if a pattern matches its path in any segment.
+template <class Model, int I, class S>
+constexpr std::vector<ParameterInfo> parameter_table() {
+  std::vector<ParameterInfo> t = named_parameters<Model, I>();
+  if (std::span<std::string_view const>(S::frozen).empty()) return t;
+  auto const freeze_in = [&](std::vector<ParameterInfo> const& other) {
+    for (ParameterInfo& p : t)
+      for (ParameterInfo const& q : other)
+        for (std::string_view pattern : S::frozen)
+          if (p.path.view() == q.path.view() || (!p.tie.empty() && p.tie == q.tie))
+            p.frozen = p.frozen || matches(pattern, q.path.view());
+  };
+  [&]<int... J>(std::integer_sequence<int, J...>) {
+    (freeze_in(named_parameters<Model, J>()), ...);
+  }
+  (std::make_integer_sequence<int, segments<Model>>{});
   return t;
 }
 
@@ -170,12 +185,12 @@ constexpr Shape segment_input();
 namespace detail {
 
 // The rules that print numbers stand apart from the trace that throws: clang++ 14 does not evaluate
-// a function whose body contains a failed rule, and the notes with the chain of layers would be lost.
+// a function whose body contains a failed rule, and the notes with the chain of layers would be
+// lost.
 template <class Model, int I, class S>
 struct TraceIsSound : CanBeTraced<layer_of<Model, I>> {
   static constexpr Faults f = faults<layer_of<Model, I>>(segment_input<Model, I, S>(), I == 0);
-  static constexpr rule::ShapesAgree<layer_of<Model, I>, f.op, f.fault.has, f.fault.wants>
-      shapes{};
+  static constexpr rule::ShapesAgree<layer_of<Model, I>, f.op, f.fault.has, f.fault.wants> shapes{};
   static constexpr rule::ParametersAreUsed<layer_of<Model, I>, f.unused> used{};
 };
 
@@ -206,8 +221,8 @@ template <class Model, int I, class S>
 struct ForwardTrace
     : TraceIsSound<Model, I, S>,
       rule::RepeatKeepsShape<layer_of<Model, I>,
-                                      repeats<Model, I> == 1 || segment_input<Model, I, S>() ==
-                                                                    segment_output<Model, I, S>> {};
+                             repeats<Model, I> == 1 ||
+                                 segment_input<Model, I, S>() == segment_output<Model, I, S>> {};
 
 template <class Model, int I, class S>
 constexpr Tape differentiated() {

@@ -10,7 +10,8 @@
 ///   struct tessera::kernels<Swish, Backend> {
 ///     template <Team T> TESSERA_BOTH static void run(T const&, View<Real> y, View<Real const> x);
 ///     template <Team T> TESSERA_BOTH static void backward(Wrt<0>, T const&, View<Real> dx,
-///                                                         View<Real const> dy, View<Real const> x);
+///                                                         View<Real const> dy, View<Real const>
+///                                                         x);
 ///   };
 ///   static_assert(tessera::complete<Swish>);  // last line of an op's file
 ///
@@ -37,7 +38,8 @@ struct kernels {};
 template <int I>
 using Wrt = std::integral_constant<int, I>;
 
-/// The gradients of these operands are kernels<Op, Backend>::backward(Wrt<I>, where, dx, dy, in..., extras...).
+/// The gradients of these operands are kernels<Op, Backend>::backward(Wrt<I>, where, dx, dy, in...,
+/// extras...).
 template <int... I>
 struct ByKernels {};
 template <int... I>

@@ -1,4 +1,5 @@
-/// A parameter's name: members joined by dots, the layer number of a Repeat as '*' until it is known.
+/// A parameter's name: members joined by dots, the layer number of a Repeat as '*' until it is
+/// known.
 #pragma once
 
 #include <tessera/core/setting.hpp>

@@ -1,5 +1,5 @@
-/// Projection to the vocabulary and cross-entropy in one op, a chunk of tokens at a time: the logits
-/// never exist whole. Its adjoint computes the loss on the way, so training makes them once.
+/// Projection to the vocabulary and cross-entropy in one op, a chunk of tokens at a time: the
+/// logits never exist whole. Its adjoint computes the loss on the way, so training makes them once.
 ///
 ///   loss = loss_scale * sum over valid tokens of (log sum exp(weight x) - (weight x)[target])
 #pragma once
@@ -165,7 +165,8 @@ struct kernels<LinearCrossEntropyInput, Cpu> {
 };
 static_assert(complete<LinearCrossEntropy> && complete<LinearCrossEntropyInput>);
 
-/// Mean cross-entropy over the valid targets of the global batch; weight [vocabulary, C]. Targets of
+/// Mean cross-entropy over the valid targets of the global batch; weight [vocabulary, C]. Targets
+/// of
 /// -1 are ignored.
 constexpr Value linear_cross_entropy(Value x, ParameterSlot const& weight) {
   Value const targets = field(x, Field::targets, shape_of(x.shape()[0], x.shape()[1]));

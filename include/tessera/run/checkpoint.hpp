@@ -1,4 +1,5 @@
-/// Save and resume: one file with every whole tensor by path, so any layout reads what another wrote.
+/// Save and resume: one file with every whole tensor by path, so any layout reads what another
+/// wrote.
 ///
 ///   tessera checkpoint 1\n
 ///   step <steps>\n  optimizer <name>\n  real <bytes>\n
@@ -131,8 +132,8 @@ inline void save_checkpoint(Engine& engine, std::string const& path) {
   world.agree(problem);
 }
 
-/// Collective. Refuses a file of another model, optimizer or type, and one that is cut short, before
-/// it changes anything.
+/// Collective. Refuses a file of another model, optimizer or type, and one that is cut short,
+/// before it changes anything.
 inline void load_checkpoint(Engine& engine, std::string const& path) {
   World const& world = engine.world();
   std::ifstream in(path, std::ios::binary);

@@ -101,7 +101,8 @@ class Engine {
     parameters_.write({What::state, state_index(name)}, path, values);
   }
 
-  /// Bytes that the plan's buffers and everything since take: private memory and a part of the window.
+  /// Bytes that the plan's buffers and everything since take: private memory and a part of the
+  /// window.
   Bytes measured_memory() {
     Bytes const window = memory_.place().window_bytes();
     return private_memory() - before_ + (window + plan_.mesh.domain - 1) / plan_.mesh.domain;

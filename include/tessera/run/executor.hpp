@@ -102,7 +102,8 @@ class Executor {
           boundary + place.boundary(in.segment - 1,
                                     plan.facts.segments[std::size_t(in.segment - 1)].layers - 1);
     if (in.segment < last) b.output = boundary + place.boundary(in.segment, in.layer);
-    // Turns alternate: a layer's output gradient is where the turn before has put its input gradient.
+    // Turns alternate: a layer's output gradient is where the turn before has put its input
+    // gradient.
     std::byte* const gradients = memory_.at(Family::boundary_gradients);
     b.input_gradient = gradients + place.boundary_gradient(in.turn % 2);
     b.output_gradient = gradients + place.boundary_gradient(1 - in.turn % 2);

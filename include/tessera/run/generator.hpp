@@ -36,6 +36,12 @@ class Generator {
   std::vector<std::int32_t> write(std::span<std::int32_t const> prompt, int count,
                                   Sampling const& how) {
     if (prompt.empty()) throw Error("generate: the prompt needs at least one token", true);
+    for (std::int32_t t : prompt)
+      if (t < 0 || t >= std::int64_t(logits_.size()))
+        throw Error("generate: token " + std::to_string(t) +
+                        " of the prompt is outside the model's vocabulary of " +
+                        std::to_string(logits_.size()) + "; use the tokenizer of the training data",
+                    true);
     std::vector<std::int32_t> text(prompt.begin(), prompt.end());
     RandomKey const key(how.seed, "generate");
     for (int i = 0; i < count; ++i) {

@@ -42,6 +42,7 @@ class Groups {
            Options const& options, std::vector<char>& used) {
     auto& list = layers_[std::size_t(place.flat)]
                         [std::size_t(flat_layer(facts.flats[std::size_t(place.flat)], layer))];
+    if (!list.empty() && list.back().begin >= place.offset) return;  // tied: its first path counts
     std::int64_t const end = place.offset + round_up(p.shape.count(), parameter_alignment);
     Interval i{place.offset, end, 1, p.shape.rank > 1 ? options.weight_decay : 0};
     for (std::size_t g = 0; g < options.groups.size(); ++g)
@@ -51,7 +52,6 @@ class Groups {
         i.rate = group.rate;
         if (group.weight_decay) i.decay = *group.weight_decay;
       }
-    if (!list.empty() && list.back().begin >= i.begin) return;  // a tied one: its first path counts
     if (!list.empty() && list.back().rate == i.rate && list.back().decay == i.decay)
       list.back().end = i.end;
     else

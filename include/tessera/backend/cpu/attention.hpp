@@ -11,8 +11,8 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-/// qkv [batch, tokens, 3 C] (q | k | v, heads one after another in each) -> y [batch, tokens, C] and
-/// log_sum [batch, heads, tokens]; width: of one head. The same bits for any number of threads.
+/// qkv [batch, tokens, 3 C] (q | k | v, heads one after another in each) -> y [batch, tokens, C]
+/// and log_sum [batch, heads, tokens]; width: of one head. The same bits for any number of threads.
 template <class T>
 struct Attention {
   static void forward(int batch, int tokens, int heads, int width, T const* qkv, T* y, T* log_sum) {
@@ -58,8 +58,7 @@ inline void Attention<float>::forward(int batch, int tokens, int heads, int widt
   detail::Heads const all{batch, tokens, heads, width, qkv, y, y};
   int const size = simd::tile_size(width), tiles = (tokens + size - 1) / size;
   auto const tile = [&](int r, int t) {
-    auto const attend = size == 64 ? simd::attend<64> : simd::attend<32>;
-    attend(all[r], t * size, y + all.place().plain(r), log_sum + std::ptrdiff_t(r) * tokens);
+    simd::attend(all[r], t * size, y + all.place().plain(r), log_sum + std::ptrdiff_t(r) * tokens);
   };
 // A tile of queries is a task of its own, so few heads still use every thread.
 #pragma omp parallel for collapse(2) schedule(dynamic)
@@ -81,8 +80,7 @@ inline void Attention<float>::backward(int batch, int tokens, int heads, int wid
   for (int r = 0; r < all.count(); ++r) {
     float* const dq = dqkv + all.place().packed(r);
     std::ptrdiff_t const part = all.place().all();
-    auto const back = simd::tile_size(width) == 64 ? simd::attend_back<64> : simd::attend_back<32>;
-    back(all[r], log_sum + std::ptrdiff_t(r) * tokens, dq, dq + part, dq + 2 * part);
+    simd::attend_back(all[r], log_sum + std::ptrdiff_t(r) * tokens, dq, dq + part, dq + 2 * part);
   }
 }
 

@@ -1,4 +1,5 @@
-/// The CPU backend as ops see it: which team their kernels run on, and what a matrix product may use.
+/// The CPU backend as ops see it: which team their kernels run on, and what a matrix product may
+/// use.
 #pragma once
 
 #include <tessera/backend/cpu/team.hpp>

@@ -1,4 +1,5 @@
-/// Matrix products on cores: a product is planned once, for its shape, and then run on any operands.
+/// Matrix products on cores: a product is planned once, for its shape, and then run on any
+/// operands.
 #pragma once
 
 #include <tessera/backend/cpu/onednn.hpp>
@@ -16,8 +17,8 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-/// C[m, n] = op(A)[m, k] op(B)[k, n] (+ bias[n]) (+ D[m, n], or + what C held). Row-major; ld* is the
-/// distance of rows in elements, 0 if they are dense. D lies like C.
+/// C[m, n] = op(A)[m, k] op(B)[k, n] (+ bias[n]) (+ D[m, n], or + what C held). Row-major; ld* is
+/// the distance of rows in elements, 0 if they are dense. D lies like C.
 struct GemmShape {
   std::int64_t m, n, k;
   bool transpose_a = false, transpose_b = false;

@@ -1,5 +1,6 @@
-/// What matrix products need of oneDNN, owned and checked, over its C interface of versions 2 and 3.
-/// The C++ interface would cost every user's file a second of compile time, and nvcc cannot read it.
+/// What matrix products need of oneDNN, owned and checked, over its C interface of versions 2 and
+/// 3. The C++ interface would cost every user's file a second of compile time, and nvcc cannot read
+/// it.
 #pragma once
 
 #include <tessera/core/bytes.hpp>

@@ -1,5 +1,5 @@
-/// Vectors of floats as wide as the machine's registers, from the compilers' vector extensions: g++,
-/// clang++ and nvcc's host pass take the same source, and there is one path for every width.
+/// Vectors of floats as wide as the machine's registers, from the compilers' vector extensions:
+/// g++, clang++ and nvcc's host pass take the same source, and there is one path for every width.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,7 @@ inline constexpr int lanes = 4;
 #endif
 
 typedef float Vec __attribute__((vector_size(4 * lanes)));
+typedef std::uint32_t Bits __attribute__((vector_size(4 * lanes)));
 typedef std::int32_t Ints __attribute__((vector_size(4 * lanes)));
 
 /// f(0), f(1), ... with constants, so that arrays of vectors stay in registers.
@@ -95,7 +96,7 @@ template <int N, class F>
   p = p * r + 1.0f;
   // Adds the integer to the exponent: 1.0f has exponent field 127, so 2^-127 has all bits 0.
   return __builtin_bit_cast(
-      Vec, __builtin_bit_cast(Ints, p) + (__builtin_bit_cast(Ints, shifted) << 23));
+      Vec, __builtin_bit_cast(Bits, p) + (__builtin_bit_cast(Bits, shifted) << 23));
 }
 
 inline float sum(Vec x) {
@@ -108,8 +109,8 @@ namespace detail {
 /// Swaps the off-diagonal blocks of Distance x Distance of two rows that lie Distance apart.
 template <int Distance, int... I>
 [[gnu::always_inline]] inline void exchange(Vec& a, Vec& b, std::integer_sequence<int, I...>) {
-  Vec const low = __builtin_shufflevector(a, b, (I & Distance ? lanes + I - Distance : I)...);
-  b = __builtin_shufflevector(a, b, (I & Distance ? lanes + I : I + Distance)...);
+  Vec const low{(I & Distance ? b[I & ~Distance] : a[I])...};
+  b = Vec{(I & Distance ? b[I] : a[I | Distance])...};
   a = low;
 }
 template <int Distance>

@@ -15,8 +15,9 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-/// One block, one row. Thread t holds partial t of a reduction, and they fold as SerialLane's do, in
-/// the same order: the same bits. Each verb ends with a barrier, so the next one sees what it wrote.
+/// One block, one row. Thread t holds partial t of a reduction, and they fold as SerialLane's do,
+/// in the same order: the same bits. Each verb ends with a barrier, so the next one sees what it
+/// wrote.
 struct BlockLane {
   static constexpr bool is_lane = true;
 
