@@ -97,7 +97,7 @@ struct LayerNormParameters {
   View<Wide<T>> dgain, dshift;
   View<T const> dy, x;
   View<Wide<T> const> statistics;
-  bool accumulate;
+  bool add_gain, add_shift;  // to what is there; else it is overwritten
 
   TESSERA_BOTH std::int64_t rows() const { return Columns::count(dy.cols()); }
 
@@ -109,7 +109,8 @@ struct LayerNormParameters {
     W *const gains = dgain.at + columns.first, *const shifts = dshift.at + columns.first;
     T const *d = dy.at + columns.first, *v = x.at + columns.first;
     W const* s = statistics.at;
-    if (!accumulate) lane.each(columns.size, [=](std::int64_t c) { gains[c] = shifts[c] = 0; });
+    if (!add_gain) lane.each(columns.size, [=](std::int64_t c) { gains[c] = 0; });
+    if (!add_shift) lane.each(columns.size, [=](std::int64_t c) { shifts[c] = 0; });
     std::int64_t r = 0;
     for (; r + 4 <= height; r += 4, d += 4 * step, v += 4 * step, s += 8) {
       W const mean0 = s[0], mean1 = s[2], mean2 = s[4], mean3 = s[6];

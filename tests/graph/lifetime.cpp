@@ -43,6 +43,9 @@ class Interpreter {
       if (x.grad >= 0 &&
           (slots_[std::size_t(x.grad)].region != Region::input_gradient || !holds(x.grad)))
         fail(i, "the input's gradient is not where the segment before looks for it");
+      if (x.op && x.op->traits.result_in_backward > 0 &&
+          !holds(x.extra[std::size_t(x.op->traits.result_in_backward - 1)]))
+        fail(i, "the loss that it has computed has been overwritten");
     }
     if (fault_.empty() && !g_[std::size_t(result)].skip_in_training && !holds(result))
       fail(result, "the result has been overwritten");
@@ -91,6 +94,7 @@ class Interpreter {
   }
   void execute(int i) {
     Node const& x = g_[std::size_t(i)];
+    if (x.role == Role::seed && loss_) write(i);  // the executor puts a 1 there
     if (!x.op || x.skip_in_training) return;
     std::vector<int> outputs{i};
     for (int e : x.extra)

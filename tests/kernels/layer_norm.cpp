@@ -99,7 +99,8 @@ TEST_CASE_TEMPLATE("layer norm and its gradients meet plain loops", T, float, do
                                                        .dy = view(dy, shape),
                                                        .x = view(x, shape),
                                                        .statistics = given,
-                                                       .accumulate = accumulate});
+                                                       .add_gain = accumulate,
+                                                       .add_shift = accumulate});
           return found;
         }));
         CHECK(distance(found, dgain) <= tolerance<T>(3e-6));

@@ -145,6 +145,7 @@ struct ModelIsSound {
   static constexpr std::int64_t wants = all_flats<Model, S>().tied_wants;
   static constexpr rule::VocabulariesAgree<v[0], v[1]> vocabularies_agree{};
   static constexpr rule::TiedShapesAgree<has, wants> tied_shapes_agree{};
+  static constexpr rule::FrozenMatches<unmatched_pattern<Model, S>()> frozen_matches{};
 };
 
 }  // namespace detail

@@ -90,22 +90,59 @@ constexpr std::vector<ParameterInfo> named_parameters() {
   return t;
 }
 /// A tied parameter is frozen, everywhere, if a pattern matches its path in any segment.
+template <class Model, int I>
+constexpr std::vector<ParameterInfo> named_parameters() {
+  layer_of<Model, I> layer{};
+  std::vector<ParameterInfo> t;
+  Path const root = Path{} / field_name<Model, I>;
+  number(layer, is_repeated<Model, I> ? root / "*" : root, t);
+  return t;
+}
+
+/// Calls f(parameter) for every parameter of every segment.
+template <class Model, class F>
+constexpr void each_parameter(F const& f) {
+  [&]<int... I>(std::integer_sequence<int, I...>) {
+    auto const all = [&](std::vector<ParameterInfo> const& table) {
+      for (ParameterInfo const& p : table) f(p);
+    };
+    (all(named_parameters<Model, I>()), ...);
+  }
+  (std::make_integer_sequence<int, segments<Model>>{});
+}
+
+/// A tied parameter is frozen if one of its paths is.
 template <class Model, int I, class S>
 constexpr std::vector<ParameterInfo> parameter_table() {
   std::vector<ParameterInfo> t = named_parameters<Model, I>();
-  if (std::span<std::string_view const>(S::frozen).empty()) return t;
-  auto const freeze_in = [&](std::vector<ParameterInfo> const& other) {
-    for (ParameterInfo& p : t)
-      for (ParameterInfo const& q : other)
-        for (std::string_view pattern : S::frozen)
-          if (p.path.view() == q.path.view() || (!p.tie.empty() && p.tie == q.tie))
-            p.frozen = p.frozen || matches(pattern, q.path.view());
+  if (std::empty(S::frozen)) return t;
+  auto const frozen = [](ParameterInfo const& p) {
+    for (std::string_view pattern : S::frozen)
+      if (matches(pattern, p.path.view())) return true;
+    return false;
   };
-  [&]<int... J>(std::integer_sequence<int, J...>) {
-    (freeze_in(named_parameters<Model, J>()), ...);
+  for (ParameterInfo& p : t) {
+    p.frozen = frozen(p);
+    if (!p.tie.empty())
+      each_parameter<Model>([&](ParameterInfo const& other) {
+        if (other.tie == p.tie && frozen(other)) p.frozen = true;
+      });
   }
-  (std::make_integer_sequence<int, segments<Model>>{});
   return t;
+}
+
+/// The first pattern of S::frozen that no path matches; -1: none.
+template <class Model, class S>
+constexpr int unmatched_pattern() {
+  int index = 0;
+  for (std::string_view pattern : S::frozen) {
+    bool found = false;
+    each_parameter<Model>(
+        [&](ParameterInfo const& p) { found = found || matches(pattern, p.path.view()); });
+    if (!found) return index;
+    ++index;
+  }
+  return -1;
 }
 
 /// The layer's call operator once, on a Value. The trace may carry flags; it comes back filled.

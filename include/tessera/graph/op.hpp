@@ -53,7 +53,7 @@ template <class T>
 struct Launch : T {
   int attribute = 0;
   double number = 0;
-  std::array<bool, 1 + extras> accumulate{};
+  bool accumulate[1 + extras]{};  // a plain array: device code indexes it
 };
 
 namespace detail {
@@ -181,7 +181,10 @@ void entry(Call const& c) {
   if constexpr (HostKernel<O, B>)
     invoke<O, B>(c, c, in, more);
   else if constexpr (TeamKernel<O, B>)
-    invoke<O, B>(Launch<typename B::team>{{}, c.attribute, c.number, c.accumulate}, c, in, more);
+    invoke<O, B>(
+        Launch<typename B::team>{
+            {}, c.attribute, c.number, {c.accumulate[0], c.accumulate[1], c.accumulate[2]}},
+        c, in, more);
 }
 
 template <class O, class B>

@@ -64,4 +64,11 @@ struct TiedShapesAgree {
                 "Tied<Name, Extents...>: parameters of one name must have one shape");
 };
 
+template <int Index>
+struct FrozenMatches {
+  static_assert(Index < 0,
+                "Frozen<\"pattern\">: no parameter has such a path (Index counts the patterns from "
+                "0); paths are like blocks.*.mlp.up.weight");
+};
+
 }  // namespace tessera::inline TESSERA_SETTING::rule

@@ -75,7 +75,8 @@ struct kernels<LayerNormParameters, B> {
                                                .dy = dy,
                                                .x = x,
                                                .statistics = statistics,
-                                               .accumulate = team.accumulate[0]});
+                                               .add_gain = team.accumulate[0],
+                                               .add_shift = team.accumulate[1]});
   }
 };
 static_assert(complete<LayerNormalize> && complete<LayerNormInput> &&

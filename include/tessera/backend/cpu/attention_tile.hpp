@@ -57,8 +57,8 @@ inline void score_tile(int size, Head const& h, Left k, Right q, int keys, bool 
       if (diagonal)
         unrolled<rows>([&](auto i) TESSERA_INLINED {
           Ints const ahead = iota() + (n - j - i);  // query minus key
-          c.at[i][0] = ahead >= 0 ? c.at[i][0] : splat(masked);
-          c.at[i][1] = ahead + lanes >= 0 ? c.at[i][1] : splat(masked);
+          c.at[i][0] = pick(ahead, c.at[i][0], splat(masked));
+          c.at[i][1] = pick(ahead + lanes, c.at[i][1], splat(masked));
         });
       Vec x = load(most + n), y = load(most + n + lanes);
       unrolled<rows>([&](auto i) TESSERA_INLINED {
@@ -151,8 +151,8 @@ inline void slope_tile(int size, Head const& h, Left k, Left v, float const* qt,
         Vec x = exp2(s.at[i][0] - top0), y = exp2(s.at[i][1] - top1);
         if (diagonal) {
           Ints const ahead = iota() + (n - j - i);
-          x = ahead >= 0 ? x : Vec{};
-          y = ahead + lanes >= 0 ? y : Vec{};
+          x = pick(ahead, x, Vec{});
+          y = pick(ahead + lanes, y, Vec{});
         }
         store(p + (j + i) * size + n, x);
         store(p + (j + i) * size + n + lanes, y);

@@ -9,10 +9,15 @@
 // The namespace names the width: files compiled for different machines keep their own functions.
 #if defined(__AVX512F__)
 #define TESSERA_SIMD floats16
+#define TESSERA_LANES(f)                                                                         \
+  f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), f(12), f(13), f(14), \
+      f(15)
 #elif defined(__AVX__)
 #define TESSERA_SIMD floats8
+#define TESSERA_LANES(f) f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7)
 #else
 #define TESSERA_SIMD floats4
+#define TESSERA_LANES(f) f(0), f(1), f(2), f(3)
 #endif
 
 /// After a lambda's parameters: its vectors must stay in its caller's registers.
@@ -72,6 +77,11 @@ template <int N, class F>
 [[gnu::always_inline]] inline Vec splat(float x) {
   return Vec{} + x;
 }
+/// Lanes of `yes` where keep >= 0, of `no` elsewhere. A function, as nvcc takes no vector condition
+/// that depends on a template.
+[[gnu::always_inline]] inline Vec pick(Ints keep, Vec yes, Vec no) {
+  return keep >= 0 ? yes : no;
+}
 [[gnu::always_inline]] inline Vec larger(Vec a, Vec b) {
   return a > b ? a : b;
 }
@@ -106,18 +116,26 @@ inline float sum(Vec x) {
 }
 
 namespace detail {
-/// Swaps the off-diagonal blocks of Distance x Distance of two rows that lie Distance apart.
-template <int Distance, int... I>
-[[gnu::always_inline]] inline void exchange(Vec& a, Vec& b, std::integer_sequence<int, I...>) {
-  Vec const low{(I & Distance ? b[I & ~Distance] : a[I])...};
-  b = Vec{(I & Distance ? b[I] : a[I | Distance])...};
+template <int Distance>
+constexpr int from_low(int i) {
+  return i & Distance ? lanes + i - Distance : i;
+}
+template <int Distance>
+constexpr int from_high(int i) {
+  return i & Distance ? lanes + i : i + Distance;
+}
+/// Swaps the off-diagonal blocks of Distance x Distance of two rows that lie Distance apart. Indices
+/// are written out, for nvcc takes no pack of them.
+template <int Distance>
+[[gnu::always_inline]] inline void exchange(Vec& a, Vec& b) {
+  Vec const low = __builtin_shufflevector(a, b, TESSERA_LANES(from_low<Distance>));
+  b = __builtin_shufflevector(a, b, TESSERA_LANES(from_high<Distance>));
   a = low;
 }
 template <int Distance>
 [[gnu::always_inline]] inline void exchange_all(Vec (&x)[lanes]) {
   unrolled<lanes>([&](auto row) TESSERA_INLINED {
-    if constexpr ((row & Distance) == 0)
-      exchange<Distance>(x[row], x[row + Distance], std::make_integer_sequence<int, lanes>{});
+    if constexpr ((row & Distance) == 0) exchange<Distance>(x[row], x[row + Distance]);
   });
   if constexpr (2 * Distance < lanes) exchange_all<2 * Distance>(x);
 }

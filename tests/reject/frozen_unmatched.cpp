@@ -1,0 +1,15 @@
+// expect: no parameter has such a path
+// expect: FrozenMatches<1>
+#include "setup.hpp"
+
+struct Settings {
+  static constexpr int sequences = 2, tokens = 16;
+  static constexpr std::array<std::string_view, 2> frozen{"embed.*", "blocks.*"};
+};
+struct Model {
+  TokenAndPositionEmbedding<64, 16, 32> embed;
+  Linear<32, 32> middle;
+  TiedLmHead<64, 32> head;
+};
+static_assert(describe<Model, Settings>().segments.size() == 3);
+int main() {}
