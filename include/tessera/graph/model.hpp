@@ -89,15 +89,6 @@ constexpr std::vector<ParameterInfo> named_parameters() {
   number(layer, is_repeated<Model, I> ? root / "*" : root, t);
   return t;
 }
-/// A tied parameter is frozen, everywhere, if a pattern matches its path in any segment.
-template <class Model, int I>
-constexpr std::vector<ParameterInfo> named_parameters() {
-  layer_of<Model, I> layer{};
-  std::vector<ParameterInfo> t;
-  Path const root = Path{} / field_name<Model, I>;
-  number(layer, is_repeated<Model, I> ? root / "*" : root, t);
-  return t;
-}
 
 /// Calls f(parameter) for every parameter of every segment.
 template <class Model, class F>
