@@ -52,6 +52,8 @@ struct Flags {
         f.seed = number<std::uint64_t>(flag, value());
       else if (flag == "--save")
         f.save = true;
+      else if (flag == "--trace")
+        f.trace = true;
       else if (flag == "--no-trace")
         f.trace = false;
       else
@@ -76,7 +78,7 @@ struct Flags {
       "  --seed N              of weights, data order and writing (1)\n"
       "  --save                leaves a checkpoint in the out folder\n"
       "  --resume FILE         goes on from a checkpoint, to --steps in all\n"
-      "  --no-trace            no trace.json\n";
+      "  --trace, --no-trace   with or without trace.json (with)\n";
 
   [[noreturn]] static void refuse(std::string const& why) {
     throw tessera::Error(why + "; --help lists the flags", true);

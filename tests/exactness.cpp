@@ -51,9 +51,11 @@ State trained(int steps = 4) {
   // What the plan predicts is what was moved.
   Plan const& p = trainer.plan();
   Collective const& c = trainer.engine().collective();
-  Bytes const moved = c.gathered().copied + c.reduced().copied + c.gradients_gathered().copied +
-                      c.exchanged().copied;
+  Bytes moved = 0, crossed = 0;
+  for (Counter const& n : {c.gathered(), c.reduced(), c.gradients_gathered(), c.exchanged()})
+    moved += n.copied, crossed += n.payload;
   CHECK(moved == steps * copied(p));
+  CHECK(crossed == steps * payload(p));
   CHECK(c.reduced().copied == steps * copied(p, Do::reduce));
   CHECK(c.gradients_gathered().copied == steps * copied(p, Do::gather_gradient));
   return s;

@@ -10,11 +10,13 @@ namespace tessera::inline TESSERA_SETTING {
 
 struct Counter {
   std::int64_t calls = 0;
-  Bytes copied = 0;
+  Bytes copied = 0;   // moved by this rank
+  Bytes payload = 0;  // that crossed the data axis in principle, to this rank
 
-  void count(Bytes bytes) {
+  void count(Bytes moved, Bytes crossed) {
     ++calls;
-    copied += bytes;
+    copied += moved;
+    payload += crossed;
   }
   bool operator==(Counter const&) const = default;
 };

@@ -78,7 +78,8 @@ TEST_CASE("a gather brings every domain the parts of the others, once, and copie
           for (Bytes i = 0; i < part; ++i)
             wrong += domain.base()[r * part + i] != std::byte(r * 31 + i * 7 + turn);
         CHECK(wrong == 0);
-        CHECK(collective.gathered() == Counter{turn, turn * (ranks / s - 1) * part});
+        CHECK(collective.gathered() ==
+              Counter{turn, turn * (ranks / s - 1) * part, turn * (ranks - 1) * part});
         domain.barrier();
       }
     }
@@ -99,7 +100,7 @@ TEST_CASE("a reduced part is the sum in rank order, bit for bit, for every domai
         accumulated_wrong += out[std::size_t(i)] != serial(first + i) + serial(first + i);
       CHECK(accumulated_wrong == 0);
       Bytes const moved = (world().size() - 1) * f.bytes();
-      CHECK(f.collective.reduced() == Counter{2, 2 * moved});
+      CHECK(f.collective.reduced() == Counter{2, 2 * moved, 2 * moved});
       CHECK(f.collective.gathered() == Counter{});
     }
 }
@@ -119,7 +120,8 @@ TEST_CASE(
       std::int64_t wrong = 0;
       for (std::int64_t i = 0; i < f.count; ++i) wrong += out[i] != serial(i);
       CHECK(wrong == 0);
-      CHECK(f.collective.gradients_gathered() == Counter{1, (world().size() - 1) * f.bytes()});
+      CHECK(f.collective.gradients_gathered() ==
+            Counter{1, (world().size() - 1) * f.bytes(), (world().size() - 1) * f.bytes()});
       f.domain.barrier();
     }
 }
@@ -153,7 +155,8 @@ TEST_CASE("an exchange gives every rank every row") {
     collective.exchange(table.data(), per_rank);
     for (int r = 0; r < world().size(); ++r)
       for (int i = 0; i < per_rank; ++i) CHECK(table[std::size_t(r * per_rank + i)] == r + i / 8.);
-    CHECK(collective.exchanged() == Counter{1, (world().size() - 1) * per_rank * 8});
+    CHECK(collective.exchanged() ==
+          Counter{1, (world().size() - 1) * per_rank * 8, (world().size() - 1) * per_rank * 8});
   }
 }
 

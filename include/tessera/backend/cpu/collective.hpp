@@ -36,14 +36,14 @@ class Collective {
         if (r != rank_) messages_.send(whole + rank_ * part + at, n, r);
       messages_.wait();
     }
-    gathered_.count((size_ / domain_.ranks() - 1) * part);
+    gathered_.count((size_ / domain_.ranks() - 1) * part, (size_ - 1) * part);
   }
 
   /// Own part of `whole` from the rank's share, before a gather.
   /// Copies  bytes
   void place(std::byte* to, std::byte const* from, Bytes bytes) {
     copy(to, from, bytes);
-    gathered_.count(bytes);
+    gathered_.count(bytes, 0);
   }
 
   /// out = sum of part k of every rank's buffer in rank order: the same bits in every domain size.
@@ -64,7 +64,8 @@ class Collective {
                        : exchange.data() + slot(r) * part;
     };
     sum_ranks(out, accumulate, part, size_, part_of);
-    reduced_.count((size_ - 1) * part * Bytes(sizeof(T)));
+    Bytes const others = (size_ - 1) * part * Bytes(sizeof(T));
+    reduced_.count(others, others);
   }
 
   /// Every rank obtains all reduced parts in its own buffer `whole`.
@@ -79,7 +80,8 @@ class Collective {
       T* const at = whole + (domain_.first() + l) * part;
       if (at != share(l)) copy(at, share(l), part);
     }
-    gradients_gathered_.count((size_ - 1) * part * Bytes(sizeof(T)));
+    Bytes const others = (size_ - 1) * part * Bytes(sizeof(T));
+    gradients_gathered_.count(others, others);
   }
 
   /// A small table of D rows: every rank obtains all of them; row k is there already.
@@ -90,7 +92,7 @@ class Collective {
       messages_.all_gather(reinterpret_cast<std::byte*>(table), bytes);
       messages_.wait();
     }
-    exchanged_.count((size_ - 1) * bytes);
+    exchanged_.count((size_ - 1) * bytes, (size_ - 1) * bytes);
   }
 
   Counter const& gathered() const { return gathered_; }
