@@ -124,8 +124,8 @@ template <int Distance>
 constexpr int from_high(int i) {
   return i & Distance ? lanes + i : i + Distance;
 }
-/// Swaps the off-diagonal blocks of Distance x Distance of two rows that lie Distance apart. Indices
-/// are written out, for nvcc takes no pack of them.
+/// Swaps the off-diagonal blocks of Distance x Distance of two rows that lie Distance apart. The
+/// indices are written out, as nvcc takes no pack of them.
 template <int Distance>
 [[gnu::always_inline]] inline void exchange(Vec& a, Vec& b) {
   Vec const low = __builtin_shufflevector(a, b, TESSERA_LANES(from_low<Distance>));
