@@ -166,6 +166,7 @@ constexpr Facts describe() {
   f.flats = flats.flats;
   f.sequences = S::sequences, f.tokens = S::tokens;
   f.batch = batch_fields(S::sequences, S::tokens).bytes;
+  f.workspace = 64_KiB;  // sums of squares need some, whatever the ops do
   [&]<int... I>(std::integer_sequence<int, I...>) {
     (f.segments.push_back(detail::describe_segment<Model, I, S>(flats, f.workspace)), ...);
   }
