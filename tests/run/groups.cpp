@@ -52,7 +52,9 @@ std::string refusal(Options const& options) {
 TEST_CASE("matrices and tables decay, vectors do not, frozen parameters have no group") {
   auto const v = values({.weight_decay = 0.25});
   CHECK(v.size() == 2 + 1 + 2 * 10 + 2);  // token under both its names
-  for (auto const& [path, value] : v) {
+  for (auto const& entry : v) {
+    std::string const& path = entry.first;
+    auto const& value = entry.second;
     INFO(path);
     bool const matrix =
         path.ends_with("weight") || path.starts_with("embed.") || path == "head.token";
