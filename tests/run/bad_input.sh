@@ -50,7 +50,8 @@ for ranks in 1 2; do
   fi
   refuses "$ranks" "$out/missing.txt does not exist; check" "$out/missing.txt" "$out/log"
   refuses "$ranks" "$out/empty.txt is empty; it must hold" "$out/empty.txt" "$out/log"
-  refuses "$ranks" "$out/short.txt has 3 tokens, one sample needs 9; use" "$out/short.txt" "$out/log"
+  refuses "$ranks" "$out/short.txt has 3 tokens, one sample needs 9; use" "$out/short.txt" \
+    "$out/log"
   refuses "$ranks" "$out/odd.bin holds 3 bytes.*2-byte tokens; name" "$out/odd.bin" "$out/log"
   refuses "$ranks" "$out/folder is a directory; name" "$out/folder" "$out/log"
   refuses "$ranks" "$out/pipe.txt is not a regular file.*; save" "$out/pipe.txt" "$out/log"
@@ -63,6 +64,8 @@ done
 refuses 2 "GlobalBatch<6> is not a multiple of 2 sequences times 2 data ranks; change" \
   "$out/good.txt" "$out/log" 6
 export TESSERA_DOMAIN=3
-refuses 2 "TESSERA_DOMAIN=3 does not divide the 2 ranks of a machine; set" "$out/good.txt" "$out/log"
-refuses 1 "TESSERA_DOMAIN=3 does not divide the 1 ranks of a machine; set" "$out/good.txt" "$out/log"
+refuses 2 "TESSERA_DOMAIN=3 does not divide the 2 ranks of a machine; set" "$out/good.txt" \
+  "$out/log"
+refuses 1 "TESSERA_DOMAIN=3 does not divide the 1 ranks of a machine; set" "$out/good.txt" \
+  "$out/log"
 exit $failed
