@@ -48,7 +48,7 @@ void measure(int steps, int warmup) {
     d = std::max(d, std::size_t(s.m * s.n));
   }
   std::vector<float> left(a, 0.01f), right(b, 0.02f), out(d, 0.f);
-  std::vector<std::byte> workspace(std::size_t(Cpu::gemm_workspace));
+  std::vector<std::byte> workspace(static_cast<std::size_t>(Cpu::gemm_workspace));
   std::string seconds;
   for (int i = 0; i < warmup + steps; ++i) {
     auto const start = std::chrono::steady_clock::now();

@@ -2,7 +2,7 @@
 // expect: FrozenMatches<1>
 #include "setup.hpp"
 
-struct Settings {
+struct Patterns {
   static constexpr int sequences = 2, tokens = 16;
   static constexpr std::array<std::string_view, 2> frozen{"embed.*", "blocks.*"};
 };
@@ -11,5 +11,5 @@ struct Model {
   Linear<32, 32> middle;
   TiedLmHead<64, 32> head;
 };
-static_assert(describe<Model, Settings>().segments.size() == 3);
+static_assert(describe<Model, Patterns>().segments.size() == 3);
 int main() {}
