@@ -55,7 +55,8 @@ def mpi_flags():
 
 def command(compiler, source, out, architectures=("80",)):
     """The command that checks one translation unit; nothing but its exit status is wanted."""
-    include = [f"-I{ROOT}/include", f"-I{ROOT}/tests", *mpi_flags(), "-DOMPI_SKIP_MPICXX", "-DMPICH_SKIP_MPICXX"]
+    include = [f"-I{ROOT}/include", f"-I{ROOT}/tests", *mpi_flags(), "-DOMPI_SKIP_MPICXX",
+               "-DMPICH_SKIP_MPICXX"]
     if compiler == "nvcc":
         generate = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in architectures]
         host = "-fopenmp,-Wall,-Wextra"
