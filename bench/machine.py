@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import resource
 import signal
 import subprocess
@@ -27,8 +28,11 @@ def own_seconds():
     return sum(r.ru_utime + r.ru_stime for r in both)
 
 
+HELPERS = {"orted", "prted", "prterun", "hydra_pmi_proxy"}  # Open MPI gives one to a lone rank too
+
+
 def leaves(root):
-    """The processes below `root` without children: the ranks, not their launcher."""
+    """The processes below `root` without children but a helper: the ranks, not their launcher."""
     children = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -37,7 +41,8 @@ def leaves(root):
             except OSError:
                 continue
             state, parent = text[text.rindex(")") + 2 :].split()[:2]
-            if state != "Z":
+            name = text[text.index("(") + 1 : text.rindex(")")]
+            if state != "Z" and name not in HELPERS:
                 children.setdefault(int(parent), []).append(int(entry))
 
     def below(process):
@@ -134,8 +139,10 @@ def run(contestant, arguments, timeout):
         return {"failed": f"not done after {timeout:.0f} s", "command": command}
     if code != 0 or not result:
         said = [c.strip() for c in complaints if c.strip()]
-        errors = [c for c in said if "Error" in c or "error" in c] or said or ["nothing"]
-        return {"failed": f"status {code}, it said: {errors[-1][:160]}", "command": command}
+        # The first exception of a rank is the cause; what its launcher says of it comes last.
+        errors = [c for c in said if re.search(r"\w+(Error|Exception): ", c)] or said[::-1]
+        return {"failed": f"status {code}, it said: {(errors or ['nothing'])[0][:160]}",
+                "stderr": said[-200:], "command": command}
     others = machine_seconds()[0] - busy - (own_seconds() - own)
     return result | {
         "pss_bytes": result.get("pss_bytes") or memory[0],

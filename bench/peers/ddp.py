@@ -1,10 +1,16 @@
 """PyTorch's DistributedDataParallel over gloo; --compile: the model goes through torch.compile."""
 
-import torch
-import torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
+import os
+import tempfile
 
-from gpt2 import Contestant, adamw
+# Ranks that compile into one cache read each other's half-written files.
+cache = f"{tempfile.gettempdir()}/torchinductor_rank{os.environ.get('RANK', '0')}"
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", cache)
+
+import torch  # noqa: E402
+import torch.distributed as dist  # noqa: E402
+from gpt2 import Contestant, adamw  # noqa: E402
+from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 
 dist.init_process_group("gloo")
 contestant = Contestant(compile={"action": "store_true"})

@@ -73,8 +73,9 @@ class Gpt2(nn.Module):
         self.head.weight = self.token.weight
         for name, weight in self.named_parameters():
             if weight.dim() >= 2:
+                small = 0.01 if name.startswith("position") else 0.02  # as in OpenAI's code
                 residual = name.endswith(("out.weight", "down.weight"))
-                nn.init.normal_(weight, std=0.02 / (2 * size.layers) ** 0.5 if residual else 0.02)
+                nn.init.normal_(weight, std=small / (2 * size.layers) ** 0.5 if residual else small)
             elif name.endswith("bias"):
                 nn.init.zeros_(weight)
 

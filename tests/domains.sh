@@ -1,9 +1,10 @@
 #!/bin/sh
 # test
 # timeout: 400
-# args: @build@/tests/exactness @build@/tests/trainer_gpt2
-# The exactness tests again where ranks share no memory, and where two domains of two do.
-#   exactness_domains.sh PROGRAM...
+# args: @build@/tests/exactness @build@/tests/trainer_gpt2 @build@/tests/run-arena
+# Once more, tests of what no layout may change: where ranks share no memory, and where two domains
+# of two do.
+#   domains.sh PROGRAM...
 set -u
 run="mpirun -q --allow-run-as-root --oversubscribe --bind-to none --mca mpi_yield_when_idle 1"
 failed=0
