@@ -97,7 +97,8 @@ def main():
         compilers.report(what, [("all headers in two translation units", lambda: link(options))])
     if options.set in ("headers", "kernels"):
         chosen = headers() if options.set == "headers" else headers(("kernels",))
-        how = {} if options.set == "headers" else {"architectures": compilers.CUDA_ARCHITECTURES}
+        how = ({"front_end": True} if options.set == "headers" else
+               {"architectures": compilers.CUDA_ARCHITECTURES})
         todo = [job(options, h, including(options.work, [spelled(h)],
                                           re.sub(r"\W", "-", spelled(h)) + ".cpp"), **how)
                 for h in chosen]

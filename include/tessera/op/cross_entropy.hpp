@@ -14,10 +14,13 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-/// Tokens whose logits exist at a time: 64 at least, 64 MiB of logits at most.
+/// Tokens whose logits exist at a time: 64 at least, 64 MiB of logits at most. Chunks are about
+/// equal: a short last one would leave the product most of its operands' traffic for little work.
 constexpr std::int64_t loss_chunk(std::int64_t tokens, std::int64_t vocabulary) {
-  std::int64_t const fitting = 64_MiB / (vocabulary * Bytes(sizeof(Real))) / 64 * 64;
-  return std::min(tokens, std::max<std::int64_t>(64, fitting));
+  std::int64_t const fitting =
+      std::max<std::int64_t>(64, 64_MiB / (vocabulary * Bytes(sizeof(Real))) / 64 * 64);
+  std::int64_t const chunks = (tokens + fitting - 1) / fitting;
+  return std::min(tokens, ((tokens + chunks - 1) / chunks + 63) / 64 * 64);
 }
 
 struct LinearCrossEntropyInput {  // operands: dy, x, weight, targets, loss_scale
