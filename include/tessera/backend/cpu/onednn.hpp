@@ -150,8 +150,8 @@ class Attributes {
 /// oneDNN lists several, its own favourite first. On AVX-512 that is brgemm, which reads B where it
 /// lies: rows of 3,072 floats all fall on the same cache sets, and it drops to a third of its speed
 /// (oneDNN 2.6.3, [1024, 768] x [768, 3072] on one core: 50 against 150 GFLOP/s). The product that
-/// packs its operands first holds its speed at every shape of a GPT-2 step, so it is preferred; where
-/// it is not offered (some post-operations), the favourite is used.
+/// packs its operands first holds its speed at every shape of a GPT-2 step, so it is preferred;
+/// where it is not offered (some post-operations), the favourite is used.
 class Matmul {
  public:
   Matmul(std::string const& what, Engine const& engine, Layout const& a, Layout const& b,
