@@ -1,5 +1,6 @@
 // manual
 /// A GPT-2 training step as bench/compare.py times it: see docs/benchmarks.md for its contract.
+#include <tessera/run/trace_file.hpp>
 #include <tessera/tessera.hpp>
 
 #include <cstdio>
@@ -22,14 +23,17 @@ using Size = sizes::TESSERA_SIZE;
 using Model = Gpt2<Size::layers, Size::width, Size::heads, Size::vocabulary, Size::tokens>;
 
 struct Asked {
-  std::string data{};
+  std::string data{}, trace{};  // trace: a file for the events of all timed steps
   int steps = 3, warmup = 1, memory_steps = 1;
 };
 
 template <int Ranks>
 void measure(World& world, Asked const& asked) {
   Trainer<Model, Batch<Size::sequences / Ranks, Size::tokens>, ClipNorm, AdamW, TESSERA_POLICIES>
-      trainer(world, {.learning_rate = 3e-4, .weight_decay = 0.1, .shuffle = false});
+      trainer(world, {.learning_rate = 3e-4,
+                      .weight_decay = 0.1,
+                      .shuffle = false,
+                      .trace_events = asked.trace.empty() ? 0 : 1 << 18});
   Tokens const data = Tokens::open(asked.data);
   Report last;
   for (int i = 0; i < asked.warmup; ++i) last = trainer.step(data);
@@ -43,6 +47,7 @@ void measure(World& world, Asked const& asked) {
                 Ranks, seconds.c_str(), last.loss, static_cast<long long>(peak(trainer.plan())));
     std::fflush(stdout);
   }
+  if (!asked.trace.empty()) save_trace(trainer.engine(), asked.trace);
   for (int i = 0; i < asked.memory_steps; ++i) trainer.step(data);
 }
 
@@ -59,6 +64,8 @@ int main(int argc, char** argv) {
       asked.steps = std::atoi(argv[i + 1]);
     else if (flag == "--warmup")
       asked.warmup = std::atoi(argv[i + 1]);
+    else if (flag == "--trace")
+      asked.trace = argv[i + 1];
     else if (flag == "--memory-steps")
       asked.memory_steps = std::atoi(argv[i + 1]);
     else
