@@ -4,6 +4,7 @@
 #include <tessera/core/math.hpp>
 #include <tessera/core/team.hpp>
 #include <tessera/kernels/chunk.hpp>
+#include <tessera/kernels/weights.hpp>
 
 namespace tessera::inline TESSERA_SETTING::kernel {
 
@@ -13,11 +14,12 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 ///   w = w (1 - lr decay) - lr correction1 m / (sqrt(v) sqrt(correction2) + eps)
 ///
 /// Shapes  w, m, v, g [n]
-/// Types   T; the options are double, because 1 - 0.999f is not 0.001f
-/// Moves   7 * sizeof(T) bytes per element: 28 in float
-template <class T>
+/// Types   m, v, g T; w Plain<T> or Split; options are double, because 1 - 0.999f is not 0.001f
+/// Moves   7 * sizeof(T) bytes per element: 28 in float, as much with bf16 weights and remainders
+template <class T, class Weights = Plain<T>>
 struct AdamW {
-  T *w, *m, *v;
+  Weights w;
+  T *m, *v;
   T const* g;
   std::int64_t n;
   double lr, beta1, beta2, eps, decay;
@@ -30,8 +32,8 @@ struct AdamW {
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     using W = Wide<T>;
     Chunk const chunk = Chunk::at(r, n);
-    T *const weight = w + chunk.first, *const first = m + chunk.first,
-             *const second = v + chunk.first;
+    Weights const weight = w.from(chunk.first);
+    T *const first = m + chunk.first, *const second = v + chunk.first;
     T const* const gradient = g + chunk.first;
     W const keep = W(1 - lr * decay), step = W(lr * correction1);
     W const gain1 = W(1 - beta1), keep2 = W(beta2), gain2 = W(1 - beta2);
@@ -42,7 +44,7 @@ struct AdamW {
       W const square = keep2 * W(second[i]) + gain2 * d * d;
       first[i] = T(mean);
       second[i] = T(square);
-      weight[i] = T(W(weight[i]) * keep - step * mean / (sqrt_fast(square) * root + least));
+      weight.set(i, weight.get(i) * keep - step * mean / (sqrt_fast(square) * root + least));
     });
   }
 };

@@ -8,15 +8,14 @@
 namespace tessera::inline TESSERA_SETTING::kernel {
 
 /// row_loss[r] = log sum exp(logits[r, :]) - logits[r, target]
-/// logits[r, :] <- (softmax(logits[r, :]) - onehot(target)) * scale, if `gradient` is asked for
+/// gradient[r, :] = (softmax(logits[r, :]) - onehot(target)) * scale, unless its view is null
 ///
-/// Shapes  logits [rows, vocabulary] · row_loss, targets [rows]; a target of -1 is ignored: loss
-/// and
-///         gradient are 0
-/// Types   logits T, loss and arithmetic Wide<T>
-/// Moves   2 * vocabulary * sizeof(T) bytes per row, half without gradient; the row is read three
-///         times and is meant to fit the second cache
-template <class T>
+/// Shapes  logits, gradient [rows, vocabulary] · row_loss, targets [rows]; a target of -1 is
+///         ignored: loss and gradient are 0; gradient may be logits, which are overwritten anyway
+/// Types   logits T, gradient S, loss and arithmetic Wide<T>
+/// Moves   vocabulary * (sizeof(T) + sizeof(S)) bytes per row, sizeof(T) without gradient; the row
+///         is read three times and is meant to fit the second cache
+template <class T, class S = T>
 struct CrossEntropy {
   static constexpr std::int32_t ignored = -1;
 
@@ -24,7 +23,7 @@ struct CrossEntropy {
   View<Wide<T>> row_loss;
   View<std::int32_t const> targets;
   Wide<T> scale;  // 1 / valid tokens of the global batch
-  bool gradient = true;
+  View<S> gradient{};
 
   TESSERA_BOTH std::int64_t rows() const { return logits.rows(); }
 
@@ -33,16 +32,17 @@ struct CrossEntropy {
     using W = Wide<T>;
     std::int64_t const vocabulary = logits.cols();
     T* const row = logits.row(r);
+    S* const slope = gradient.at ? gradient.row(r) : nullptr;
     W* const loss = row_loss.at + r;
     std::int32_t const target = targets[r];
     if (target == ignored) {
-      if (gradient) lane.each(vocabulary, [=](std::int64_t c) { row[c] = T(0); });
+      if (slope) lane.each(vocabulary, [=](std::int64_t c) { slope[c] = S(W(0)); });
       lane.once([=] { *loss = 0; });
       return;
     }
     W const wanted = W(row[target]);  // before max(), whose barrier keeps it ahead of the writes
     W const highest = lane.max(vocabulary, [=](std::int64_t c) { return W(row[c]); });
-    if (!gradient) {
+    if (!slope) {
       W const sum =
           lane.sum(vocabulary, [=](std::int64_t c) { return exp_fast(W(row[c]) - highest); });
       lane.once([=] { *loss = std::log(sum) + highest - wanted; });
@@ -54,10 +54,10 @@ struct CrossEntropy {
       return e;
     });
     W const factor = scale / sum, to = scale;
-    lane.each(vocabulary, [=](std::int64_t c) { row[c] = T(W(row[c]) * factor); });
+    lane.each(vocabulary, [=](std::int64_t c) { slope[c] = S(W(row[c]) * factor); });
     lane.once([=] {
       *loss = std::log(sum) + highest - wanted;
-      row[target] = T((exp_fast(wanted - highest) / sum - 1) * to);
+      slope[target] = S((exp_fast(wanted - highest) / sum - 1) * to);
     });
   }
 };

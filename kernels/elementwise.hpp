@@ -68,6 +68,26 @@ struct Multiply {
   }
 };
 
+/// y = x, rounded to To.
+///
+/// Shapes  y, x: the same, any
+/// Moves   sizeof(To) + sizeof(From) bytes per element
+template <class To, class From>
+struct Convert {
+  View<To> y;
+  View<From const> x;
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(y.count()); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    Chunk const chunk = Chunk::at(r, y.count());
+    To* const out = y.at + chunk.first;
+    From const* const in = x.at + chunk.first;
+    lane.each(chunk.size, [=](std::int64_t i) { out[i] = To(Wide<From>(in[i])); });
+  }
+};
+
 /// y = x * *factor; y may be x. The factor is read when the kernel runs, not when it is made.
 ///
 /// Shapes  y, x: the same, any

@@ -11,20 +11,21 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 /// y[r, :] = table[tokens[r], :]
 ///
 /// Shapes  y [rows, cols] · tokens [rows] · table [vocabulary, cols]
-/// Moves   2 * cols * sizeof(T) + 4 bytes per row
-template <class T>
+/// Types   y T, table S
+/// Moves   cols * (sizeof(T) + sizeof(S)) + 4 bytes per row
+template <class T, class S = T>
 struct EmbeddingForward {
   View<T> y;
   View<std::int32_t const> tokens;
-  View<T const> table;
+  View<S const> table;
 
   TESSERA_BOTH std::int64_t rows() const { return y.rows(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     T* const yr = y.row(r);
-    T const* const found = table.row(tokens[r]);
-    lane.each(y.cols(), [=](std::int64_t c) { yr[c] = found[c]; });
+    S const* const found = table.row(tokens[r]);
+    lane.each(y.cols(), [=](std::int64_t c) { yr[c] = T(Wide<S>(found[c])); });
   }
 };
 
@@ -64,19 +65,21 @@ struct EmbeddingBackward {
 /// y[b, t, :] = x[b, t, :] + table[t, :]; y may be x.
 ///
 /// Shapes  y, x [sequences, tokens, cols] · table [positions >= tokens, cols]
-/// Types   T, sums in Wide<T>
+/// Types   y, x T, table S; sums in Wide<T>
 /// Moves   2 * cols * sizeof(T) bytes per token; the table is read once per sequence
-template <class T>
+template <class T, class S = T>
 struct PositionForward {
   View<T> y;
-  View<T const> x, table;
+  View<T const> x;
+  View<S const> table;
 
   TESSERA_BOTH std::int64_t rows() const { return y.rows(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     T* const yr = y.row(r);
-    T const *const xr = x.row(r), *const position = table.row(r % y.shape[-2]);
+    T const* const xr = x.row(r);
+    S const* const position = table.row(r % y.shape[-2]);
     lane.each(y.cols(), [=](std::int64_t c) { yr[c] = T(Wide<T>(xr[c]) + Wide<T>(position[c])); });
   }
 };

@@ -12,13 +12,15 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 ///
 /// Shapes  y, x [rows, cols] · gain, shift [cols] · statistics [rows, 2]: mean and inverse standard
 ///         deviation, kept for backward
-/// Types   T, arithmetic and statistics in Wide<T>
-/// Moves   2 * cols * sizeof(T) + 2 * sizeof(Wide<T>) bytes per row; gain and shift stay in cache
-template <class T>
+/// Types   x T; y, gain, shift S; arithmetic and statistics in Wide<T>
+/// Moves   cols * (sizeof(T) + sizeof(S)) + 2 * sizeof(Wide<T>) bytes per row; gain and shift stay
+///         in cache
+template <class T, class S = T>
 struct LayerNorm {
-  View<T> y;
+  View<S> y;
   View<Wide<T>> statistics;
-  View<T const> x, gain, shift;
+  View<T const> x;
+  View<S const> gain, shift;
   Wide<T> epsilon;
 
   TESSERA_BOTH std::int64_t rows() const { return y.rows(); }
@@ -27,8 +29,9 @@ struct LayerNorm {
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     using W = Wide<T>;
     std::int64_t const cols = y.cols();
-    T* const yr = y.row(r);
-    T const *const xr = x.row(r), *const g = gain.at, *const b = shift.at;
+    S* const yr = y.row(r);
+    T const* const xr = x.row(r);
+    S const *const g = gain.at, *const b = shift.at;
     W const mean = lane.sum(cols, [=](std::int64_t c) { return W(xr[c]); }) / W(cols);
     W const squares = lane.sum(cols, [=](std::int64_t c) {
       W const d = W(xr[c]) - mean;
@@ -36,7 +39,7 @@ struct LayerNorm {
     });
     W const inverse = 1 / std::sqrt(squares / W(cols) + epsilon);
     lane.each(cols,
-              [=](std::int64_t c) { yr[c] = T((W(xr[c]) - mean) * inverse * W(g[c]) + W(b[c])); });
+              [=](std::int64_t c) { yr[c] = S((W(xr[c]) - mean) * inverse * W(g[c]) + W(b[c])); });
     W* const kept = statistics.at + 2 * r;
     lane.once([=] { kept[0] = mean, kept[1] = inverse; });
   }
@@ -48,12 +51,14 @@ struct LayerNorm {
 /// Shapes  dx, dy, x, add [rows, cols] · gain [cols] · statistics [rows, 2]; dx may be dy, x or
 /// add;
 ///         add may be null
-/// Types   T, arithmetic and statistics in Wide<T>
-/// Moves   3 * cols * sizeof(T) bytes per row, one cols * sizeof(T) more with add
-template <class T>
+/// Types   dx, x, add T; dy, gain S; arithmetic and statistics in Wide<T>
+/// Moves   cols * (2 * sizeof(T) + sizeof(S)) bytes per row, one cols * sizeof(T) more with add
+template <class T, class S = T>
 struct LayerNormInput {
   View<T> dx;
-  View<T const> dy, x, gain;
+  View<S const> dy;
+  View<T const> x;
+  View<S const> gain;
   View<Wide<T> const> statistics;
   View<T const> add{};
 
@@ -65,7 +70,8 @@ struct LayerNormInput {
     std::int64_t const cols = dx.cols();
     W const mean = statistics.at[2 * r], inverse = statistics.at[2 * r + 1];
     T* const out = dx.row(r);
-    T const *const dyr = dy.row(r), *const xr = x.row(r), *const w = gain.at;
+    T const* const xr = x.row(r);
+    S const *const dyr = dy.row(r), *const w = gain.at;
     W const shared = lane.sum(cols, [=](std::int64_t c) { return W(dyr[c]) * W(w[c]); }) / W(cols);
     W const along = lane.sum(cols, [=](std::int64_t c) {
       return W(dyr[c]) * W(w[c]) * ((W(xr[c]) - mean) * inverse);
@@ -90,12 +96,13 @@ struct LayerNormInput {
 ///
 /// Shapes  dy, x [rows, cols] · statistics [rows, 2] · dgain, dshift [cols]; a row of the kernel is
 ///         a tile of columns
-/// Types   dy, x T; the rest Wide<T>
-/// Moves   2 * rows * cols * sizeof(T) bytes; dgain, dshift and statistics stay in cache
-template <class T>
+/// Types   x T, dy S; the rest Wide<T>
+/// Moves   rows * cols * (sizeof(T) + sizeof(S)) bytes; dgain, dshift and statistics stay in cache
+template <class T, class S = T>
 struct LayerNormParameters {
   View<Wide<T>> dgain, dshift;
-  View<T const> dy, x;
+  View<S const> dy;
+  View<T const> x;
   View<Wide<T> const> statistics;
   bool add_gain, add_shift;  // to what is there; else it is overwritten
 
@@ -107,7 +114,8 @@ struct LayerNormParameters {
     Columns const columns = Columns::at(tile, dy.cols());
     std::int64_t const height = dy.rows(), step = dy.cols();
     W *const gains = dgain.at + columns.first, *const shifts = dshift.at + columns.first;
-    T const *d = dy.at + columns.first, *v = x.at + columns.first;
+    S const* d = dy.at + columns.first;
+    T const* v = x.at + columns.first;
     W const* s = statistics.at;
     if (!add_gain) lane.each(columns.size, [=](std::int64_t c) { gains[c] = 0; });
     if (!add_shift) lane.each(columns.size, [=](std::int64_t c) { shifts[c] = 0; });

@@ -27,9 +27,10 @@ struct OptimizerOf<> {
 };
 
 /// Of the policies only what the trace depends on: trainers that differ in the rest share graphs.
-template <int Sequences, int Tokens, class... FrozenPolicies>
+template <int Sequences, int Tokens, DType Low, class... FrozenPolicies>
 struct TraceSettings {
   static constexpr int sequences = Sequences, tokens = Tokens;
+  static constexpr DType low = Low;
   static constexpr Layout named = [] {
     Layout layout;
     (FrozenPolicies::set(layout), ...);
@@ -47,11 +48,11 @@ template <class Settings, class... P>
 struct AddFrozen {
   using type = Settings;
 };
-template <int S, int T, class... F, class P, class... Rest>
-struct AddFrozen<TraceSettings<S, T, F...>, P, Rest...>
-    : AddFrozen<
-          std::conditional_t<is_frozen<P>, TraceSettings<S, T, F..., P>, TraceSettings<S, T, F...>>,
-          Rest...> {};
+template <int S, int T, DType L, class... F, class P, class... Rest>
+struct AddFrozen<TraceSettings<S, T, L, F...>, P, Rest...>
+    : AddFrozen<std::conditional_t<is_frozen<P>, TraceSettings<S, T, L, F..., P>,
+                                   TraceSettings<S, T, L, F...>>,
+                Rest...> {};
 
 template <class O>
 inline constexpr OptimizerTable optimizer_table{O::name, O::state_names, &O::step};
@@ -64,7 +65,7 @@ class Trainer {
   using Optimizer = typename detail::OptimizerOf<Policies...>::type;
   static constexpr Layout layout = fold<Policies...>();
   using Settings =
-      typename detail::AddFrozen<detail::TraceSettings<layout.sequences, layout.tokens>,
+      typename detail::AddFrozen<detail::TraceSettings<layout.sequences, layout.tokens, layout.low>,
                                  Policies...>::type;
 
   static constexpr Facts facts() { return describe<Model, Settings>(); }

@@ -34,12 +34,12 @@ struct Reference {
 template <class T>
 void run(std::vector<T>& logits, std::vector<T>& loss, std::vector<std::int32_t> const& targets,
          bool gradient) {
-  CpuTeam{}.run(kernel::CrossEntropy<T>{
-      .logits = view(logits, shape_of(targets.size(), logits.size() / targets.size())),
-      .row_loss = view(loss),
-      .targets = view(targets),
-      .scale = T(scale),
-      .gradient = gradient});
+  View<T> const all = view(logits, shape_of(targets.size(), logits.size() / targets.size()));
+  CpuTeam{}.run(kernel::CrossEntropy<T>{.logits = all,
+                                        .row_loss = view(loss),
+                                        .targets = view(targets),
+                                        .scale = T(scale),
+                                        .gradient = gradient ? all : View<T>{}});
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// expect: Precision<T>: this build stores Enabled only
+// expect: Precision<T>: this build stores Enabled... only
 // expect: PrecisionIsEnabled<short
 #include <tessera/policy/batch.hpp>
 #include <tessera/policy/fold.hpp>

@@ -22,22 +22,26 @@ struct Adjoint {
   constexpr Value extra_of(Value v, int k) const { return at(t.nodes[v.id].extra[k]); }
   constexpr Settings settings() const { return {t.nodes[node].attribute, t.nodes[node].number}; }
 
-  /// d is a contribution to the gradient of operand k.
+  /// d is a contribution to the gradient of operand k. A value's gradient is stored like the value,
+  /// a parameter's in full: it collects every contribution of the step.
   constexpr void to(int k, Value d) const {
     int const v = t.nodes[node].in[k];
     if (d.shape() != t.nodes[v].shape)
       throw "differentiate: an adjoint gives a gradient whose shape differs from the operand's";
     if (t.nodes[v].role == Role::data) return;
-    if (t.nodes[v].role == Role::parameter)
-      to_parameter(v, d);
-    else
-      grad[v] = grad[v] < 0 ? d.id : append(t, sum, {.in = {grad[v], d.id, -1, -1, -1, -1}}).id;
+    bool const parameter = t.nodes[v].role == Role::parameter;
+    if (parameter && t.frozen[t.nodes[v].parameter]) return;
+    DType const type = parameter ? DType::real : t.nodes[v].dtype;
+    d.id = stored_as(t, d.id, type);
+    if (parameter) return to_parameter(v, d);
+    if (grad[v] >= 0)
+      d.id = stored_as(t, append(t, sum, {.in = {grad[v], d.id, -1, -1, -1, -1}}).id, type);
+    grad[v] = d.id;
   }
 
  private:
   /// The flat gradient buffer receives it, without a copy where the op can add to what is there.
   constexpr void to_parameter(int v, Value d) const {
-    if (t.frozen[t.nodes[v].parameter]) return;
     int const last = int(t.nodes.size()) - 1;
     bool const main = d.id == last && t.nodes[last].op;
     bool direct = main && (t.nodes[last].op->traits.accumulates & 1u) && d.id != upstream;
@@ -117,7 +121,8 @@ constexpr void differentiate(Tape& t, bool loss, Op const& sum, Op const& into) 
   int const n = int(t.nodes.size());
   std::vector<int> grad(n, -1);
   t.part = Part::backward;
-  grad[n - 1] = t.push({.role = Role::seed, .shape = t.nodes[n - 1].shape});
+  grad[n - 1] =
+      t.push({.role = Role::seed, .dtype = t.nodes[n - 1].dtype, .shape = t.nodes[n - 1].shape});
   for (int i = n; i-- > 0;) {
     if (grad[i] < 0) continue;
     if (t.nodes[i].role == Role::input) t.nodes[i].grad = grad[i];

@@ -11,6 +11,7 @@ template <int Tokens, class Training>
 struct GenerateSettings {
   static constexpr int sequences = 1, tokens = Tokens;
   static constexpr auto frozen = Training::frozen;
+  static constexpr DType low = low_of<Training>;
 };
 
 namespace detail {
@@ -30,6 +31,7 @@ struct GenerateGraph {
     } else {
       trace<layer_of<Model, I>>(t, segment_input<Model, I, S>(), I == 0);
     }
+    store_low(t, low_of<S>, table<Narrow>, table<Widen>);
     reuse_buffers(t.nodes, false);
     return t.nodes;
   }

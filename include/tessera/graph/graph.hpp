@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tessera/core/bytes.hpp>
+#include <tessera/core/dtype.hpp>
 #include <tessera/core/view.hpp>
 
 #include <array>
@@ -31,12 +32,6 @@ enum class Field : std::uint8_t {
   targets,    // int32 [sequences, tokens]; -1 is ignored
   loss_scale  // Real [1]: one over the valid tokens of the global batch
 };
-enum class DType : std::uint8_t { real, int32 };
-
-constexpr Bytes size_of(DType t) {
-  return t == DType::real ? Bytes(sizeof(Real)) : 4;
-}
-
 /// Untyped view of a value; converts to the View<T> that a kernel asks for.
 struct Tensor {
   void* at = nullptr;
@@ -54,6 +49,7 @@ struct Signature {
   std::array<Shape, extras> extra{};
   int attribute = 0;
   double number = 0;
+  DType low = DType::real;  // the type of outputs and operands that Traits::low_* name
 };
 
 /// One execution of a kernel.
@@ -76,6 +72,11 @@ struct Traits {
   int result_in_backward = 0;  // 1 + i: extra i is the result of the forward op it differentiates
   int vocabulary = -1;         // operand whose extent 0 bounds the integers the op reads
   bool gemm = false;
+  // With 16-bit storage: operands (bit k) that the op takes so, outputs (bit 0: main, 1 + i: extra
+  // i) that it stores so. What has no bit is real. The kernels of an op with a bit are templates:
+  // run<Low>(...).
+  unsigned low_in = 0, low_out = 0;
+  bool follows = false;  // the bits count only where every operand they name is stored so already
 };
 
 /// Two extents that should be equal: a value, so that a rule prints the numbers on every compiler.
@@ -97,7 +98,7 @@ struct Op {
   void (*adjoint)(Adjoint&) = nullptr;  // null: only an adjoint emits it
   double (*flops)(Signature const&) = nullptr;
   ShapeFault (*check)(Signature const&) = nullptr;
-  std::array<void (*)(Call const&), backends> kernel{};
+  std::array<std::array<void (*)(Call const&), backends>, stores> kernel{};  // by Signature::low
   std::array<std::shared_ptr<void> (*)(Signature const&), backends> prepare{};
   std::array<Bytes (*)(Signature const&), backends> workspace{};
 };
@@ -113,6 +114,7 @@ struct Node {
   std::array<int, extras> extra{-1, -1};
   int attribute = 0;
   double number = 0;
+  DType low = DType::real;  // Signature::low
   int parameter = -1;
   int grad = -1;            // input nodes: the node that holds their gradient
   int grad_of = -1;         // nodes whose output is (a part of) that parameter node's gradient
@@ -141,6 +143,8 @@ struct Tape {
   Op const* fault_op = nullptr;
   Op const* no_adjoint = nullptr;  // an op on the way to a parameter that cannot be differentiated
   Part part = Part::forward;       // of nodes pushed now
+  DType low = DType::real;         // what weights and activations are stored in
+  Op const *narrow = nullptr, *widen = nullptr;  // casts from and to real; set if low is not real
 
   constexpr int push(Node n) {
     n.part = part;
@@ -154,7 +158,7 @@ constexpr Shape const& Value::shape() const {
 }
 
 constexpr Signature signature(Nodes const& nodes, Node const& n) {
-  Signature s{.out = n.shape, .attribute = n.attribute, .number = n.number};
+  Signature s{.out = n.shape, .attribute = n.attribute, .number = n.number, .low = n.low};
   for (int k = 0; k < operands; ++k)
     if (n.in[k] >= 0) s.in[k] = nodes[n.in[k]].shape;
   for (int k = 0; k < extras; ++k)
@@ -162,9 +166,40 @@ constexpr Signature signature(Nodes const& nodes, Node const& n) {
   return s;
 }
 
+/// The value in another type: the node itself, or a cast of it, made once.
+constexpr int stored_as(Tape& t, int id, DType type) {
+  DType const has = t.nodes[id].dtype;
+  if (has == type || has == DType::int32) return id;
+  Op const* const cast = type == DType::real ? t.widen : t.narrow;
+  for (int i = id + 1; i < int(t.nodes.size()); ++i)
+    if (t.nodes[i].op == cast && t.nodes[i].in[0] == id) return i;
+  return t.push({.dtype = type,
+                 .op = cast,
+                 .shape = t.nodes[id].shape,
+                 .in = {id, -1, -1, -1, -1, -1},
+                 .low = t.low});
+}
+
+namespace detail {
+
+/// Gives operands the types that the op takes, and the node the type that it makes.
+constexpr void choose_types(Tape& t, Op const& op, Node& n) {
+  Traits const& is = op.traits;
+  bool low = t.low != DType::real && (is.low_in | is.low_out) != 0;
+  for (int k = 0; k < op.inputs && low && is.follows; ++k)
+    low = !(is.low_in >> k & 1u) || t.nodes[n.in[k]].dtype == t.low;
+  n.low = low ? t.low : DType::real;
+  for (int k = 0; k < op.inputs; ++k)
+    n.in[k] = stored_as(t, n.in[k], is.low_in >> k & 1u ? n.low : DType::real);
+  n.dtype = is.low_out & 1u ? n.low : DType::real;
+}
+
+}  // namespace detail
+
 /// Appends an op's node and those of its further outputs; shapes are what the op's rules say.
 constexpr Value append(Tape& t, Op const& op, Node n) {
   n.op = &op;
+  if (t.low != DType::real) detail::choose_types(t, op, n);
   Signature const s = signature(t.nodes, n);
   if (t.probing) {
     n.shape = s.in[0];
@@ -177,7 +212,9 @@ constexpr Value append(Tape& t, Op const& op, Node n) {
       return {&t, t.push(n)};
     }
   for (int k = 0; k < op.extras; ++k)
-    n.extra[k] = t.push({.role = Role::extra, .shape = op.extra_shape(s, k)});
+    n.extra[k] = t.push({.role = Role::extra,
+                         .dtype = op.traits.low_out >> (1 + k) & 1u ? n.low : DType::real,
+                         .shape = op.extra_shape(s, k)});
   n.shape = op.shape(s);
   return {&t, t.push(n)};
 }

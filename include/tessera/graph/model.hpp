@@ -7,8 +7,10 @@
 #include <tessera/graph/adjoint.hpp>
 #include <tessera/graph/lifetime.hpp>
 #include <tessera/graph/path.hpp>
+#include <tessera/graph/precision.hpp>
 #include <tessera/graph/rules.hpp>
 #include <tessera/op/add.hpp>
+#include <tessera/op/cast.hpp>
 
 #include <span>
 
@@ -72,12 +74,19 @@ template <class Model>
 inline constexpr int segments = field_count<Model>;
 
 /// What tracing needs to know beside the model: S::sequences, S::tokens of a micro-batch, S::frozen
-/// (patterns of parameters that are not trained).
+/// (patterns of parameters that are not trained); S::low, the storage type, if it is not real.
 template <class S>
 concept Setup = requires {
   { S::sequences + S::tokens } -> std::convertible_to<int>;
   { S::frozen } -> std::convertible_to<std::span<std::string_view const>>;
 };
+template <class S>
+inline constexpr DType low_of = [] {
+  if constexpr (requires { S::low; })
+    return S::low;
+  else
+    return DType::real;
+}();
 
 namespace detail {
 
@@ -257,6 +266,7 @@ constexpr Tape differentiated() {
   Tape t;
   for (ParameterInfo const& p : parameter_table<Model, I, S>()) t.frozen.push_back(p.frozen);
   trace<layer_of<Model, I>>(t, segment_input<Model, I, S>(), I == 0);
+  store_low(t, low_of<S>, table<Narrow>, table<Widen>);
   differentiate(t, I == segments<Model> - 1, table<Add>, table<AddInto>);
   return t;
 }

@@ -100,11 +100,27 @@ inline constexpr int extra_count = [] {
 
 namespace detail {
 
+template <int Store>
+using StoreAt = std::conditional_t<Store == int(DType::bf16), bf16, Real>;
+
+/// Does the op store or take 16-bit values? Then its kernels are templates over that type.
+template <class O>
+inline constexpr bool stores_low = [] {
+  if constexpr (requires { O::traits; })
+    return (Traits(O::traits).low_in | Traits(O::traits).low_out) != 0;
+  else
+    return false;
+}();
+
 template <class O, class B, class Where, int... I, int... E>
 consteval bool callable(std::integer_sequence<int, I...>, std::integer_sequence<int, E...>) {
-  return requires(Where const& w, Tensor t) {
-    kernels<O, B>::run(w, t, TensorAt<I>(t)..., TensorAt<E>(t)...);
-  };
+  if constexpr (stores_low<O>) return requires(Where const& w, Tensor t) {
+      kernels<O, B>::template run<Real>(w, t, TensorAt<I>(t)..., TensorAt<E>(t)...);
+    };
+  else
+    return requires(Where const& w, Tensor t) {
+      kernels<O, B>::run(w, t, TensorAt<I>(t)..., TensorAt<E>(t)...);
+    };
 }
 
 }  // namespace detail
@@ -168,20 +184,23 @@ inline constexpr bool is_backward_only = [] {
     return false;
 }();
 
-template <class O, class B, class Where, class C, int... I, int... E>
+template <class O, class B, class Low, class Where, class C, int... I, int... E>
 void invoke(Where const& where, C const& c, std::integer_sequence<int, I...>,
             std::integer_sequence<int, E...>) {
-  kernels<O, B>::run(where, c.out, c.in[I]..., c.extra[E]...);
+  if constexpr (stores_low<O>)
+    kernels<O, B>::template run<Low>(where, c.out, c.in[I]..., c.extra[E]...);
+  else
+    kernels<O, B>::run(where, c.out, c.in[I]..., c.extra[E]...);
 }
 
-template <class O, class B>
+template <class O, class B, class Low>
 void entry(Call const& c) {
   constexpr Count<arity<O>> in{};
   constexpr Count<extra_count<O>> more{};
   if constexpr (HostKernel<O, B>)
-    invoke<O, B>(c, c, in, more);
+    invoke<O, B, Low>(c, c, in, more);
   else if constexpr (TeamKernel<O, B>)
-    invoke<O, B>(
+    invoke<O, B, Low>(
         Launch<typename B::team>{
             {}, c.attribute, c.number, {c.accumulate[0], c.accumulate[1], c.accumulate[2]}},
         c, in, more);
@@ -203,6 +222,15 @@ constexpr Bytes workspace_of(Signature const& s) {
     return kernels<O, B>::workspace(s);
   else
     return (void)s, Bytes(0);
+}
+
+/// f<0>(), f<1>(), ...: once for every type that values may be stored in.
+template <class F>
+constexpr void for_each_store(F const& f) {
+  [&]<int... Store>(std::integer_sequence<int, Store...>) {
+    (f.template operator()<Store>(), ...);
+  }
+  (Count<stores>{});
 }
 
 template <class O, int... I>
@@ -237,7 +265,9 @@ constexpr Op make_table(std::integer_sequence<int, I...>) {
       return double(s.out.count());
   };
   [&]<class... B>(Backends<B...>) {
-    op.kernel = {&entry<O, B>...};
+    for_each_store([&]<int Store>() {
+      op.kernel[Store] = {&entry<O, B, StoreAt<stores_low<O> ? Store : 0>>...};
+    });
     op.prepare = {preparation<O, B>()...};
     op.workspace = {&workspace_of<O, B>...};
   }(Enabled{});

@@ -9,7 +9,8 @@ namespace tessera::inline TESSERA_SETTING {
 
 struct Add {
   static constexpr std::string_view name = "add";
-  static constexpr Traits traits{.overwrites = 0b11};
+  static constexpr Traits traits{
+      .overwrites = 0b11, .low_in = 0b11, .low_out = 0b1, .follows = true};
   static constexpr ShapeFault check(Shape a, Shape b) { return {a[-1], b[-1]}; }
   static constexpr Shape shape(Shape a, Shape b) {
     if (a != b) throw "operator+: the two values have different shapes";
@@ -19,10 +20,9 @@ struct Add {
 };
 template <class B>
 struct kernels<Add, B> {
-  template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> a,
-                               View<Real const> b) {
-    team.run(kernel::Add<Real>{.y = y, .a = a, .b = b});
+  template <class Low, Team T>
+  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Low const> a, View<Low const> b) {
+    team.run(kernel::Add<Low>{.y = y, .a = a, .b = b});
   }
 };
 
@@ -47,7 +47,8 @@ struct kernels<AddInto, B> {
 
 struct Multiply {
   static constexpr std::string_view name = "multiply";
-  static constexpr Traits traits{.overwrites = 0b11};
+  static constexpr Traits traits{
+      .overwrites = 0b11, .low_in = 0b11, .low_out = 0b1, .follows = true};
   static constexpr ShapeFault check(Shape a, Shape b) { return {a[-1], b[-1]}; }
   static constexpr Shape shape(Shape a, Shape b) {
     if (a != b) throw "operator*: the two values have different shapes";
@@ -60,10 +61,9 @@ struct Multiply {
 };
 template <class B>
 struct kernels<Multiply, B> {
-  template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> a,
-                               View<Real const> b) {
-    team.run(kernel::Multiply<Real>{.y = y, .a = a, .b = b});
+  template <class Low, Team T>
+  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Low const> a, View<Low const> b) {
+    team.run(kernel::Multiply<Low>{.y = y, .a = a, .b = b});
   }
 };
 static_assert(complete<Add> && complete<AddInto> && complete<Multiply>);

@@ -9,16 +9,16 @@ namespace tessera::inline TESSERA_SETTING {
 
 struct SumRows {  // out[c] (+)= sum_r dy[r, c]
   static constexpr std::string_view name = "sum_rows";
-  static constexpr Traits traits{.accumulates = 1};
+  static constexpr Traits traits{.accumulates = 1, .low_in = 0b1};
   static constexpr auto adjoint = backward_only;
   static constexpr Shape shape(Shape dy) { return shape_of(dy[-1]); }
   static constexpr double flops(Signature const& s) { return double(s.in[0].count()); }
 };
 template <class B>
 struct kernels<SumRows, B> {
-  template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> out, View<Real const> dy) {
-    team.run(kernel::SumRows<Real>{.out = out, .dy = dy, .accumulate = team.accumulate[0]});
+  template <class Low, Team T>
+  TESSERA_BOTH static void run(T const& team, View<Real> out, View<Low const> dy) {
+    team.run(kernel::SumRows<Low>{.out = out, .dy = dy, .accumulate = team.accumulate[0]});
   }
 };
 

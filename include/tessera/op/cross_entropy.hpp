@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <type_traits>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -26,7 +27,11 @@ constexpr std::int64_t loss_chunk(std::int64_t tokens, std::int64_t vocabulary) 
 struct LinearCrossEntropyInput {  // operands: dy, x, weight, targets, loss_scale
   static constexpr std::string_view name = "linear_cross_entropy_dx";
   static constexpr auto adjoint = backward_only;
-  static constexpr Traits traits{.accumulates = 0b010, .result_in_backward = 2, .gemm = true};
+  static constexpr Traits traits{.accumulates = 0b010,
+                                 .result_in_backward = 2,
+                                 .gemm = true,
+                                 .low_in = 0b00110,
+                                 .low_out = 0b001};
   static constexpr int extras = 2;  // dweight; the loss
   static constexpr Shape shape(Shape, Shape x, Shape, Shape, Shape) { return x; }
   static constexpr Shape extra(int k, Shape, Shape, Shape weight, Shape, Shape) {
@@ -38,7 +43,7 @@ struct LinearCrossEntropyInput {  // operands: dy, x, weight, targets, loss_scal
 };
 struct LinearCrossEntropy {
   static constexpr std::string_view name = "linear_cross_entropy";
-  static constexpr Traits traits{.vocabulary = 1, .gemm = true};
+  static constexpr Traits traits{.vocabulary = 1, .gemm = true, .low_in = 0b0011};
   static constexpr ShapeFault check(Shape x, Shape weight, Shape, Shape) {
     return {x[-1], weight[1]};
   }
@@ -60,20 +65,18 @@ struct LinearCrossEntropy {
 
 namespace detail {
 
-/// The products of one chunk length.
+/// The products of one chunk length. Logits are real; their gradient is stored like x.
 struct LossProducts {
   Gemm<Real> logits;
   std::optional<Gemm<Real>> dx, dweight, dweight_more;
   static LossProducts make(std::int64_t rows, std::int64_t vocabulary, std::int64_t width,
-                           bool gradient) {
+                           DType low, bool gradient) {
     Bytes const limit = Cpu::gemm_workspace;
-    LossProducts p{.logits = {{.m = rows, .n = vocabulary, .k = width, .transpose_b = true}, limit},
-                   .dx = {},
-                   .dweight = {},
-                   .dweight_more = {}};
+    GemmShape const logits{.m = rows, .n = vocabulary, .k = width, .transpose_b = true, .in = low};
+    LossProducts p{.logits = {logits, limit}, .dx = {}, .dweight = {}, .dweight_more = {}};
     if (!gradient) return p;
-    GemmShape weight{.m = vocabulary, .n = width, .k = rows, .transpose_a = true};
-    p.dx.emplace(GemmShape{.m = rows, .n = width, .k = vocabulary}, limit);
+    GemmShape weight{.m = vocabulary, .n = width, .k = rows, .transpose_a = true, .in = low};
+    p.dx.emplace(GemmShape{.m = rows, .n = width, .k = vocabulary, .in = low, .out = low}, limit);
     p.dweight.emplace(weight, limit);
     weight.accumulate = true;
     p.dweight_more.emplace(weight, limit);
@@ -87,46 +90,53 @@ struct ChunkedLoss {
   LossProducts full;
   std::optional<LossProducts> rest;
 
-  static ChunkedLoss make(Shape x, Shape weight, bool gradient) {
+  static ChunkedLoss make(Shape x, Shape weight, DType low, bool gradient) {
     std::int64_t const chunk = loss_chunk(x.rows(), weight[0]);
     ChunkedLoss l{x.rows(),
                   weight[0],
                   weight[1],
                   chunk,
-                  LossProducts::make(chunk, weight[0], weight[1], gradient),
+                  LossProducts::make(chunk, weight[0], weight[1], low, gradient),
                   {}};
     if (std::int64_t const left = l.rows % chunk)
-      l.rest = LossProducts::make(left, weight[0], weight[1], gradient);
+      l.rest = LossProducts::make(left, weight[0], weight[1], low, gradient);
     return l;
   }
-  static constexpr Bytes workspace(Shape x, Shape weight) {
-    std::int64_t const chunk = loss_chunk(x.rows(), weight[0]);
-    return Cpu::gemm_workspace + aligned(chunk * weight[0] * Bytes(sizeof(Real))) +
-           aligned(chunk * Bytes(sizeof(Real)));
+  /// One product's scratch, the logits of a chunk, a loss per row, and 16-bit gradients of logits.
+  static constexpr Bytes workspace(Shape x, Shape weight, DType low) {
+    std::int64_t const chunk = loss_chunk(x.rows(), weight[0]), logits = chunk * weight[0];
+    return Cpu::gemm_workspace + aligned(logits * Bytes(sizeof(Real))) +
+           aligned(chunk * Bytes(sizeof(Real))) +
+           (low == DType::real ? 0 : aligned(logits * size_of(low)));
   }
   /// Returns the scaled loss of these rows.
-  Real run(void* workspace, Real const* x, Real const* weight, std::int32_t const* targets,
-           Real scale, Real* dx, Real* dweight, bool accumulate) const {
+  template <class Low>
+  Real run(void* workspace, Low const* x, Low const* weight, std::int32_t const* targets,
+           Real scale, Low* dx, Real* dweight, bool accumulate) const {
     auto* const gemm_space = static_cast<std::byte*>(workspace);
-    auto* const logits = reinterpret_cast<Real*>(gemm_space + Cpu::gemm_workspace);
-    auto* const row_loss = reinterpret_cast<Real*>(
-        gemm_space + Cpu::gemm_workspace + aligned(chunk * vocabulary * Bytes(sizeof(Real))));
+    std::byte* at = gemm_space + Cpu::gemm_workspace;
+    auto* const logits = reinterpret_cast<Real*>(at);
+    auto* const row_loss =
+        reinterpret_cast<Real*>(at += aligned(chunk * vocabulary * Bytes(sizeof(Real))));
+    auto* slopes = reinterpret_cast<Low*>(at + aligned(chunk * Bytes(sizeof(Real))));
+    if constexpr (std::is_same_v<Low, Real>) slopes = logits;
     double sum = 0;
     for (std::int64_t first = 0; first < rows; first += chunk) {
       std::int64_t const n = std::min(chunk, rows - first);
       LossProducts const& p = n == chunk ? full : *rest;
-      Real const* const xs = x + first * width;
+      Low const* const xs = x + first * width;
       p.logits.run(xs, weight, logits, nullptr, nullptr, gemm_space);
-      CpuTeam{}.run(kernel::CrossEntropy<Real>{.logits = {logits, shape_of(n, vocabulary)},
-                                               .row_loss = {row_loss, shape_of(n)},
-                                               .targets = {targets + first, shape_of(n)},
-                                               .scale = scale,
-                                               .gradient = dx != nullptr});
+      Shape const of_chunk = shape_of(n, vocabulary);
+      CpuTeam{}.run(kernel::CrossEntropy<Real, Low>{.logits = {logits, of_chunk},
+                                                    .row_loss = {row_loss, shape_of(n)},
+                                                    .targets = {targets + first, shape_of(n)},
+                                                    .scale = scale,
+                                                    .gradient = {dx ? slopes : nullptr, of_chunk}});
       for (std::int64_t r = 0; r < n; ++r) sum += double(row_loss[r]);
       if (!dx) continue;
       (first > 0 || accumulate ? p.dweight_more : p.dweight)
-          ->run(logits, xs, dweight, nullptr, nullptr, gemm_space);
-      p.dx->run(logits, weight, dx + first * width, nullptr, nullptr, gemm_space);
+          ->run(slopes, xs, dweight, nullptr, nullptr, gemm_space);
+      p.dx->run(slopes, weight, dx + first * width, nullptr, nullptr, gemm_space);
     }
     return Real(sum * double(scale));
   }
@@ -137,30 +147,32 @@ struct ChunkedLoss {
 template <>
 struct kernels<LinearCrossEntropy, Cpu> {
   static constexpr Bytes workspace(Signature const& s) {
-    return detail::ChunkedLoss::workspace(s.in[0], s.in[1]);
+    return detail::ChunkedLoss::workspace(s.in[0], s.in[1], s.low);
   }
   static detail::ChunkedLoss prepare(Signature const& s) {
-    return detail::ChunkedLoss::make(s.in[0], s.in[1], false);
+    return detail::ChunkedLoss::make(s.in[0], s.in[1], s.low, false);
   }
-  static void run(Call const& c, View<Real> loss, View<Real const> x, View<Real const> weight,
+  template <class Low>
+  static void run(Call const& c, View<Real> loss, View<Low const> x, View<Low const> weight,
                   View<std::int32_t const> targets, View<Real const> scale) {
-    loss[0] = static_cast<detail::ChunkedLoss*>(c.state)->run(
+    loss[0] = static_cast<detail::ChunkedLoss*>(c.state)->run<Low>(
         c.workspace, x.at, weight.at, targets.at, scale[0], nullptr, nullptr, false);
   }
 };
 template <>
 struct kernels<LinearCrossEntropyInput, Cpu> {
   static constexpr Bytes workspace(Signature const& s) {
-    return detail::ChunkedLoss::workspace(s.in[1], s.in[2]);
+    return detail::ChunkedLoss::workspace(s.in[1], s.in[2], s.low);
   }
   static detail::ChunkedLoss prepare(Signature const& s) {
-    return detail::ChunkedLoss::make(s.in[1], s.in[2], true);
+    return detail::ChunkedLoss::make(s.in[1], s.in[2], s.low, true);
   }
-  static void run(Call const& c, View<Real> dx, View<Real const> dy, View<Real const> x,
-                  View<Real const> weight, View<std::int32_t const> targets, View<Real const> scale,
+  template <class Low>
+  static void run(Call const& c, View<Low> dx, View<Real const> dy, View<Low const> x,
+                  View<Low const> weight, View<std::int32_t const> targets, View<Real const> scale,
                   View<Real> dweight, View<Real> loss) {
     // The loss is the whole model's when dy is 1; another factor scales the gradients only.
-    Real const value = static_cast<detail::ChunkedLoss*>(c.state)->run(
+    Real const value = static_cast<detail::ChunkedLoss*>(c.state)->run<Low>(
         c.workspace, x.at, weight.at, targets.at, dy[0] * scale[0], dx.at, dweight.at,
         c.accumulate[1]);
     loss[0] = dy[0] == Real(0) ? Real(0) : value / dy[0];

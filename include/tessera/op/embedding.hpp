@@ -18,7 +18,7 @@ struct EmbedWeight {  // dtable[token[r], :] (+)= dy[r, :]; operands: dy, tokens
 };
 struct Embed {
   static constexpr std::string_view name = "embedding";
-  static constexpr Traits traits{.vocabulary = 1};
+  static constexpr Traits traits{.vocabulary = 1, .low_in = 0b10};
   static constexpr Shape shape(Shape tokens, Shape table) {
     if (tokens.rank != 2 || table.rank != 2)
       throw "embedding: expects tokens [sequences, tokens] and a table [vocabulary, C]";
@@ -31,10 +31,10 @@ struct Embed {
 };
 template <class B>
 struct kernels<Embed, B> {
-  template <Team T>
+  template <class Low, Team T>
   TESSERA_BOTH static void run(T const& team, View<Real> y, View<std::int32_t const> tokens,
-                               View<Real const> table) {
-    team.run(kernel::EmbeddingForward<Real>{.y = y, .tokens = tokens, .table = table});
+                               View<Low const> table) {
+    team.run(kernel::EmbeddingForward<Real, Low>{.y = y, .tokens = tokens, .table = table});
   }
 };
 template <class B>
@@ -56,7 +56,7 @@ struct AddPositionWeight {  // attribute: rows of the table
 };
 struct AddPosition {
   static constexpr std::string_view name = "position";
-  static constexpr Traits traits{.overwrites = 0b1};
+  static constexpr Traits traits{.overwrites = 0b1, .low_in = 0b10};
   static constexpr ShapeFault check(Shape x, Shape table) {
     if (x[1] > table[0]) return {x[1], table[0]};
     return {x[-1], table[1]};
@@ -74,10 +74,10 @@ struct AddPosition {
 };
 template <class B>
 struct kernels<AddPosition, B> {
-  template <Team T>
+  template <class Low, Team T>
   TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> x,
-                               View<Real const> table) {
-    team.run(kernel::PositionForward<Real>{.y = y, .x = x, .table = table});
+                               View<Low const> table) {
+    team.run(kernel::PositionForward<Real, Low>{.y = y, .x = x, .table = table});
   }
 };
 template <class B>

@@ -8,7 +8,7 @@ namespace tessera::inline TESSERA_SETTING {
 
 struct Gelu {
   static constexpr std::string_view name = "gelu";
-  static constexpr Traits traits{.extra_overwrites = 0b1};
+  static constexpr Traits traits{.extra_overwrites = 0b1, .low_in = 0b1, .low_out = 0b11};
   static constexpr int extras = 1;  // the slope
   static constexpr Shape shape(Shape x) { return x; }
   static constexpr Shape extra(int, Shape x) { return x; }
@@ -17,9 +17,9 @@ struct Gelu {
 };
 template <class B>
 struct kernels<Gelu, B> {
-  template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> x, View<Real> slope) {
-    team.run(kernel::Gelu<Real>{.y = y, .slope = slope, .x = x});
+  template <class Low, Team T>
+  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Low const> x, View<Low> slope) {
+    team.run(kernel::Gelu<Low>{.y = y, .slope = slope, .x = x});
   }
 };
 static_assert(complete<Gelu>);

@@ -9,14 +9,14 @@ namespace tessera::inline TESSERA_SETTING {
 struct LayerNormInput {  // operands: dy, x, gain, statistics
   static constexpr std::string_view name = "layer_norm_dx";
   static constexpr auto adjoint = backward_only;
-  static constexpr Traits traits{.overwrites = 0b0001};
+  static constexpr Traits traits{.overwrites = 0b0001, .low_in = 0b0101};
   static constexpr Shape shape(Shape, Shape x, Shape, Shape) { return x; }
   static constexpr double flops(Signature const& s) { return 10.0 * double(s.out.count()); }
 };
 struct LayerNormParameters {  // operands: dy, x, statistics; out: dgain, extra: dshift
   static constexpr std::string_view name = "layer_norm_dw";
   static constexpr auto adjoint = backward_only;
-  static constexpr Traits traits{.accumulates = 0b11};
+  static constexpr Traits traits{.accumulates = 0b11, .low_in = 0b001};
   static constexpr int extras = 1;
   static constexpr Shape shape(Shape dy, Shape, Shape) { return shape_of(dy[-1]); }
   static constexpr Shape extra(int, Shape dy, Shape, Shape) { return shape_of(dy[-1]); }
@@ -24,6 +24,7 @@ struct LayerNormParameters {  // operands: dy, x, statistics; out: dgain, extra:
 };
 struct LayerNormalize {
   static constexpr std::string_view name = "layer_norm";
+  static constexpr Traits traits{.low_in = 0b110, .low_out = 0b01};
   static constexpr int extras = 1;  // statistics [rows, 2]: mean, inverse standard deviation
   static constexpr ShapeFault check(Shape x, Shape gain, Shape) { return {x[-1], gain[0]}; }
   static constexpr Shape shape(Shape x, Shape gain, Shape shift) {
@@ -43,40 +44,38 @@ struct LayerNormalize {
 };
 template <class B>
 struct kernels<LayerNormalize, B> {
-  template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> x,
-                               View<Real const> gain, View<Real const> shift,
-                               View<Real> statistics) {
-    team.run(kernel::LayerNorm<Real>{.y = y,
-                                     .statistics = statistics,
-                                     .x = x,
-                                     .gain = gain,
-                                     .shift = shift,
-                                     .epsilon = Real(team.number)});
+  template <class Low, Team T>
+  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Real const> x, View<Low const> gain,
+                               View<Low const> shift, View<Real> statistics) {
+    team.run(kernel::LayerNorm<Real, Low>{.y = y,
+                                          .statistics = statistics,
+                                          .x = x,
+                                          .gain = gain,
+                                          .shift = shift,
+                                          .epsilon = Real(team.number)});
   }
 };
 template <class B>
 struct kernels<LayerNormInput, B> {
-  template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> dx, View<Real const> dy,
-                               View<Real const> x, View<Real const> gain,
-                               View<Real const> statistics) {
-    team.run(kernel::LayerNormInput<Real>{
+  template <class Low, Team T>
+  TESSERA_BOTH static void run(T const& team, View<Real> dx, View<Low const> dy, View<Real const> x,
+                               View<Low const> gain, View<Real const> statistics) {
+    team.run(kernel::LayerNormInput<Real, Low>{
         .dx = dx, .dy = dy, .x = x, .gain = gain, .statistics = statistics});
   }
 };
 template <class B>
 struct kernels<LayerNormParameters, B> {
-  template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> dgain, View<Real const> dy,
+  template <class Low, Team T>
+  TESSERA_BOTH static void run(T const& team, View<Real> dgain, View<Low const> dy,
                                View<Real const> x, View<Real const> statistics, View<Real> dshift) {
-    team.run(kernel::LayerNormParameters<Real>{.dgain = dgain,
-                                               .dshift = dshift,
-                                               .dy = dy,
-                                               .x = x,
-                                               .statistics = statistics,
-                                               .add_gain = team.accumulate[0],
-                                               .add_shift = team.accumulate[1]});
+    team.run(kernel::LayerNormParameters<Real, Low>{.dgain = dgain,
+                                                    .dshift = dshift,
+                                                    .dy = dy,
+                                                    .x = x,
+                                                    .statistics = statistics,
+                                                    .add_gain = team.accumulate[0],
+                                                    .add_shift = team.accumulate[1]});
   }
 };
 static_assert(complete<LayerNormalize> && complete<LayerNormInput> &&

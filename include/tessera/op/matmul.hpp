@@ -11,7 +11,7 @@ namespace tessera::inline TESSERA_SETTING {
 struct MatmulInput {  // dx = dy weight
   static constexpr std::string_view name = "matmul_dx";
   static constexpr auto adjoint = backward_only;
-  static constexpr Traits traits{.gemm = true};
+  static constexpr Traits traits{.gemm = true, .low_in = 0b11, .low_out = 0b1};
   static constexpr Shape shape(Shape dy, Shape w) { return dy.with(-1, w[1]); }
   static constexpr double flops(Signature const& s) {
     return 2.0 * double(s.out.count() * s.in[0][-1]);
@@ -20,7 +20,7 @@ struct MatmulInput {  // dx = dy weight
 struct MatmulWeight {  // dweight (+)= dy^T x
   static constexpr std::string_view name = "matmul_dw";
   static constexpr auto adjoint = backward_only;
-  static constexpr Traits traits{.accumulates = 1, .gemm = true};
+  static constexpr Traits traits{.accumulates = 1, .gemm = true, .low_in = 0b11};
   static constexpr Shape shape(Shape dy, Shape x) { return shape_of(dy[-1], x[-1]); }
   static constexpr double flops(Signature const& s) {
     return 2.0 * double(s.out.count() * s.in[0].rows());
@@ -41,7 +41,7 @@ constexpr double product_flops(Signature const& s) {
 
 struct Matmul {
   static constexpr std::string_view name = "matmul";
-  static constexpr Traits traits{.gemm = true};
+  static constexpr Traits traits{.gemm = true, .low_in = 0b11, .low_out = 0b1};
   static constexpr ShapeFault check(Shape x, Shape w) { return {x[-1], w[1]}; }
   static constexpr Shape shape(Shape x, Shape w) { return detail::product_shape(x, w); }
   static constexpr double flops(Signature const& s) { return detail::product_flops(s); }
@@ -52,7 +52,7 @@ struct Matmul {
 };
 struct MatmulBias {
   static constexpr std::string_view name = "matmul_bias";
-  static constexpr Traits traits{.gemm = true};
+  static constexpr Traits traits{.gemm = true, .low_in = 0b111, .low_out = 0b1};
   static constexpr ShapeFault check(Shape x, Shape w, Shape) { return {x[-1], w[1]}; }
   static constexpr Shape shape(Shape x, Shape w, Shape b) {
     if (b.rank != 1 || b[0] != w[0]) throw "bias: it must have one element per output feature";
@@ -70,10 +70,16 @@ template <>
 struct kernels<Matmul, Cpu> {
   static constexpr Bytes workspace(Signature const&) { return Cpu::gemm_workspace; }
   static Gemm<Real> prepare(Signature const& s) {
-    return {{.m = s.out.rows(), .n = s.out.cols(), .k = s.in[0].cols(), .transpose_b = true},
+    return {{.m = s.out.rows(),
+             .n = s.out.cols(),
+             .k = s.in[0].cols(),
+             .transpose_b = true,
+             .in = s.low,
+             .out = s.low},
             Cpu::gemm_workspace};
   }
-  static void run(Call const& c, View<Real> y, View<Real const> x, View<Real const> w) {
+  template <class Low>
+  static void run(Call const& c, View<Low> y, View<Low const> x, View<Low const> w) {
     static_cast<Gemm<Real>*>(c.state)->run(x.at, w.at, y.at, nullptr, nullptr, c.workspace);
   }
 };
@@ -85,11 +91,14 @@ struct kernels<MatmulBias, Cpu> {
              .n = s.out.cols(),
              .k = s.in[0].cols(),
              .transpose_b = true,
-             .bias = true},
+             .bias = true,
+             .in = s.low,
+             .out = s.low},
             Cpu::gemm_workspace};
   }
-  static void run(Call const& c, View<Real> y, View<Real const> x, View<Real const> w,
-                  View<Real const> b) {
+  template <class Low>
+  static void run(Call const& c, View<Low> y, View<Low const> x, View<Low const> w,
+                  View<Low const> b) {
     static_cast<Gemm<Real>*>(c.state)->run(x.at, w.at, y.at, b.at, nullptr, c.workspace);
   }
 };
@@ -97,9 +106,11 @@ template <>
 struct kernels<MatmulInput, Cpu> {
   static constexpr Bytes workspace(Signature const&) { return Cpu::gemm_workspace; }
   static Gemm<Real> prepare(Signature const& s) {
-    return {{.m = s.out.rows(), .n = s.out.cols(), .k = s.in[0].cols()}, Cpu::gemm_workspace};
+    return {{.m = s.out.rows(), .n = s.out.cols(), .k = s.in[0].cols(), .in = s.low, .out = s.low},
+            Cpu::gemm_workspace};
   }
-  static void run(Call const& c, View<Real> dx, View<Real const> dy, View<Real const> w) {
+  template <class Low>
+  static void run(Call const& c, View<Low> dx, View<Low const> dy, View<Low const> w) {
     static_cast<Gemm<Real>*>(c.state)->run(dy.at, w.at, dx.at, nullptr, nullptr, c.workspace);
   }
 };
@@ -110,12 +121,17 @@ struct kernels<MatmulWeight, Cpu> {
   };
   static constexpr Bytes workspace(Signature const&) { return Cpu::gemm_workspace; }
   static State prepare(Signature const& s) {
-    GemmShape shape{.m = s.out.rows(), .n = s.out.cols(), .k = s.in[0].rows(), .transpose_a = true};
+    GemmShape shape{.m = s.out.rows(),
+                    .n = s.out.cols(),
+                    .k = s.in[0].rows(),
+                    .transpose_a = true,
+                    .in = s.low};
     Gemm<Real> set{shape, Cpu::gemm_workspace};
     shape.accumulate = true;
     return {std::move(set), Gemm<Real>{shape, Cpu::gemm_workspace}};
   }
-  static void run(Call const& c, View<Real> dw, View<Real const> dy, View<Real const> x) {
+  template <class Low>
+  static void run(Call const& c, View<Real> dw, View<Low const> dy, View<Low const> x) {
     auto const& state = *static_cast<State*>(c.state);
     (c.accumulate[0] ? state.add : state.set)
         .run(dy.at, x.at, dw.at, nullptr, nullptr, c.workspace);

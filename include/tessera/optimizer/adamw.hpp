@@ -19,19 +19,22 @@ struct AdamW {
   static constexpr void set(Layout& layout) { layout.states = states; }
 
   static void step(StepRange const& r, StepValues const& v) {
-    CpuTeam{}.run(kernel::AdamW<Real>{.w = r.weights,
-                                      .m = r.states[0],
-                                      .v = r.states[1],
-                                      .g = r.gradients,
-                                      .n = r.elements,
-                                      .lr = v.rate,
-                                      .beta1 = v.beta1,
-                                      .beta2 = v.beta2,
-                                      .eps = v.epsilon,
-                                      .decay = v.decay,
-                                      .correction1 = 1 / (1 - std::pow(v.beta1, double(v.step))),
-                                      .correction2 = 1 / (1 - std::pow(v.beta2, double(v.step))),
-                                      .gradient_scale = v.gradient_scale});
+    with_weights(r, [&]<class Weights>(Weights w) {
+      CpuTeam{}.run(
+          kernel::AdamW<Real, Weights>{.w = w,
+                                       .m = r.states[0],
+                                       .v = r.states[1],
+                                       .g = r.gradients,
+                                       .n = r.elements,
+                                       .lr = v.rate,
+                                       .beta1 = v.beta1,
+                                       .beta2 = v.beta2,
+                                       .eps = v.epsilon,
+                                       .decay = v.decay,
+                                       .correction1 = 1 / (1 - std::pow(v.beta1, double(v.step))),
+                                       .correction2 = 1 / (1 - std::pow(v.beta2, double(v.step))),
+                                       .gradient_scale = v.gradient_scale});
+    });
   }
 };
 static_assert(Optimizer<AdamW>);

@@ -1,7 +1,7 @@
 /// What the engine sees of an optimizer: its states and one pass over a range of a flat buffer.
 #pragma once
 
-#include <tessera/core/setting.hpp>
+#include <tessera/kernels/weights.hpp>
 
 #include <array>
 #include <cstdint>
@@ -23,11 +23,20 @@ struct StepValues {
 
 /// One contiguous range: weights, gradients and states start at its first element.
 struct StepRange {
-  Real* weights = nullptr;
+  void* weights = nullptr;            // Real, or bf16 with a remainder
+  std::int16_t* remainder = nullptr;  // null: weights are Real
   Real const* gradients = nullptr;
   std::array<Real*, most_states> states{};
   std::int64_t elements = 0;
 };
+
+/// f(weights) with weights as kernels see them: kernel::Plain or kernel::Split.
+template <class F>
+void with_weights(StepRange const& r, F const& f) {
+  if constexpr (sizeof(Real) == 4)
+    if (r.remainder) return f(kernel::Split{static_cast<bf16*>(r.weights), r.remainder});
+  f(kernel::Plain<Real>(static_cast<Real*>(r.weights)));
+}
 
 struct OptimizerTable {
   std::string_view name{};

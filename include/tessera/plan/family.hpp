@@ -43,12 +43,13 @@ struct SlotBytes {
 };
 constexpr SlotBytes slot_bytes(Plan const& p, bool gradient) {
   SlotBytes b;
+  Bytes const each = gradient ? p.layout.real : p.layout.weight();
   std::vector<char> counted(std::size_t(p.flats()), 0);
   for (SegmentInfo const& s : p.facts.segments) {
     Bytes turn = 0;
     for (FlatUse const& u : s.flats) {
       if (u.flat < 0 || !(gradient ? u.gradient : u.forward || u.backward)) continue;
-      Bytes const whole = p.whole_elements(u.flat) * p.layout.real;
+      Bytes const whole = p.whole_elements(u.flat) * each;
       if (!p.facts.flats[std::size_t(u.flat)].tied) {
         turn += whole;
       } else if (!counted[std::size_t(u.flat)]) {
@@ -61,13 +62,13 @@ constexpr SlotBytes slot_bytes(Plan const& p, bool gradient) {
   return b;
 }
 
-/// Bytes of all flats, each layer whole or a part.
-constexpr Bytes flat_bytes(Plan const& p, bool whole, bool trainable_only) {
-  Bytes sum = 0;
+/// Elements of all flats, each layer whole or a part.
+constexpr std::int64_t flat_elements(Plan const& p, bool whole, bool trainable_only) {
+  std::int64_t sum = 0;
   for (int f = 0; f < p.flats(); ++f) {
     FlatInfo const& flat = p.facts.flats[std::size_t(f)];
     if (trainable_only && !flat.trainable) continue;
-    sum += flat.layers * (whole ? p.whole_elements(f) : p.part_elements(f)) * p.layout.real;
+    sum += flat.layers * (whole ? p.whole_elements(f) : p.part_elements(f));
   }
   return sum;
 }
@@ -106,10 +107,12 @@ constexpr Sized sized(Plan const& p, Family family) {
   bool const parts = p.gathers_into_slots(), own = p.steps_own_part();
   Arena const rank = near ? Arena::rank : Arena::own, domain = near ? Arena::domain : Arena::own;
   int const last = p.segments() - 1;
+  Bytes const real = p.layout.real;
   Bytes sum = 0, most = 0;
   switch (family) {
     case Family::weights:
-      return {own && !parts ? domain : Arena::own, flat_bytes(p, !parts, false)};
+      return {own && !parts ? domain : Arena::own,
+              p.layout.weight() * flat_elements(p, !parts, false)};
     case Family::gathered: {
       if (!parts) return {};
       SlotBytes const b = slot_bytes(p, false);
@@ -117,7 +120,7 @@ constexpr Sized sized(Plan const& p, Family family) {
     }
     case Family::gradients:
       if (slots) return {};
-      return {d ? rank : Arena::own, flat_bytes(p, true, true)};
+      return {d ? rank : Arena::own, real * flat_elements(p, true, true)};
     case Family::gradient_slots: {
       if (!slots) return {};
       SlotBytes const b = slot_bytes(p, true);
@@ -125,10 +128,12 @@ constexpr Sized sized(Plan const& p, Family family) {
     }
     case Family::gradient_shares:
       if (!slots) return {};
-      return {own ? Arena::own : rank, flat_bytes(p, false, true)};
+      return {own ? Arena::own : rank, real * flat_elements(p, false, true)};
     case Family::whole_gradients:
-      return {Arena::own, slots && !own ? flat_bytes(p, true, true) : 0};
-    case Family::optimizer: return {Arena::own, p.layout.states * flat_bytes(p, !own, true)};
+      return {Arena::own, slots && !own ? real * flat_elements(p, true, true) : 0};
+    case Family::optimizer:
+      return {Arena::own,
+              (p.layout.states * real + p.layout.remainder()) * flat_elements(p, !own, true)};
     case Family::boundary:
       for (int s = 0; s < last; ++s)
         sum += p.facts.segments[std::size_t(s)].layers *

@@ -85,12 +85,15 @@ class Mender {
   constexpr void guess() {
     unsigned const any = p_.micros == 1 ? 4u : p_.micros == 2 ? 5u : 7u;
     Row before{};
+    bool updating = false;
     for (std::size_t i = 0; i < p_.rows.size(); ++i) {
       Row const& r = p_.rows[i];
       bool const opens = r.op != before.op || r.pass != before.pass || r.segment != before.segment;
       bool const slot = r.op == Do::gather && r.pass != Pass::update && p_.gathers_into_slots();
       if (opens && (slot || r.op == Do::gather_gradient)) barriers_[2 * i].when = any;
-      if (opens && r.op == Do::reduce) barriers_[2 * i].when = r.when == When::last ? 4u : any;
+      bool const in_update = r.pass == Pass::update;
+      if (opens && r.op == Do::reduce && !(in_update && updating)) barriers_[2 * i].when = any;
+      updating = in_update;
       before = r;
     }
     if (p_.kind == Kind::train && !p_.gathers_into_slots()) barriers_.back().when = 4u;

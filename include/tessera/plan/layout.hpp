@@ -1,8 +1,7 @@
 /// The policies as one value: what they fold into and what planners read.
 #pragma once
 
-#include <tessera/core/bytes.hpp>
-#include <tessera/core/setting.hpp>
+#include <tessera/core/dtype.hpp>
 
 #include <array>
 #include <cstdint>
@@ -29,11 +28,15 @@ struct Layout {
   int zero = 0;
   Reduction reduce = Reduction::automatic;
   bool clip = false;
-  Bytes real = sizeof(Real);  // of a weight, a gradient and an optimizer state
+  DType low = DType::real;    // what weights and activations are stored in
+  Bytes real = sizeof(Real);  // of a gradient and an optimizer state
   int states = 0;             // optimizer states per weight
   std::array<std::string_view, most_frozen> frozen{};
   int frozen_count = 0;
 
+  constexpr Bytes weight() const { return size_of(low); }
+  /// What a 16-bit weight leaves out of the exact one that the optimizer steps.
+  constexpr Bytes remainder() const { return low == DType::real ? 0 : 2; }
   constexpr std::span<std::string_view const> frozen_patterns() const {
     return {frozen.data(), std::size_t(frozen_count)};
   }

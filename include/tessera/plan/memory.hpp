@@ -54,14 +54,19 @@ class Placement {
   constexpr Bytes flat(Family f, int flat, int layer) const {
     bool const whole =
         f == Family::weights ? !p_.gathers_into_slots() : f != Family::gradient_shares;
-    return flats_before(flat, whole, f != Family::weights) +
-           flat_layer(p_.facts.flats[std::size_t(flat)], layer) * layer_bytes(flat, whole);
+    std::int64_t const at =
+        elements_before(flat, whole, f != Family::weights) +
+        flat_layer(p_.facts.flats[std::size_t(flat)], layer) * layer_elements(flat, whole);
+    return at * (f == Family::weights ? p_.layout.weight() : p_.layout.real);
   }
-  /// One state of a flat's layer: states of a layer lie one behind the other.
+  /// One state of a flat's layer: states of a layer lie one behind the other, and behind them what
+  /// 16-bit weights leave out, as state number `states`.
   constexpr Bytes state(int flat, int layer, int state) const {
     bool const whole = !p_.steps_own_part();
-    return p_.layout.states * (flats_before(flat, whole, true) + layer * layer_bytes(flat, whole)) +
-           state * layer_bytes(flat, whole);
+    std::int64_t const one = layer_elements(flat, whole);
+    return (p_.layout.states * p_.layout.real + p_.layout.remainder()) *
+               (elements_before(flat, whole, true) + layer * one) +
+           state * p_.layout.real * one;
   }
   /// A flat that a segment reads, in its slot.
   constexpr Bytes gathered(int segment, int flat, int slot) const {
@@ -93,29 +98,32 @@ class Placement {
   constexpr Bytes norms(int rank) const { return Bytes(sizeof(double)) * rank * norm_entries(p_); }
 
  private:
-  constexpr Bytes layer_bytes(int flat, bool whole) const {
-    return (whole ? p_.whole_elements(flat) : p_.part_elements(flat)) * p_.layout.real;
+  constexpr std::int64_t layer_elements(int flat, bool whole) const {
+    return whole ? p_.whole_elements(flat) : p_.part_elements(flat);
   }
-  constexpr Bytes flats_before(int flat, bool whole, bool trainable_only) const {
-    Bytes at = 0;
+  constexpr std::int64_t elements_before(int flat, bool whole, bool trainable_only) const {
+    std::int64_t at = 0;
     for (int f = 0; f < flat; ++f) {
       FlatInfo const& other = p_.facts.flats[std::size_t(f)];
-      if (other.trainable || !trainable_only) at += other.layers * layer_bytes(f, whole);
+      if (other.trainable || !trainable_only) at += other.layers * layer_elements(f, whole);
     }
     return at;
   }
   constexpr Bytes in_slot(int segment, int flat, int slot, bool gradient, Bytes turn) const {
+    Bytes const each = gradient ? p_.layout.real : p_.layout.weight();
     if (p_.facts.flats[std::size_t(flat)].tied) {
       Bytes at = 2 * turn;
       for (int f = 0; f < flat; ++f)
-        if (p_.facts.flats[std::size_t(f)].tied && uses(f, gradient)) at += layer_bytes(f, true);
+        if (p_.facts.flats[std::size_t(f)].tied && uses(f, gradient))
+          at += each * layer_elements(f, true);
       return at;
     }
     Bytes at = slot * turn;
     for (FlatUse const& u : p_.facts.segments[std::size_t(segment)].flats) {
       if (u.flat == flat) break;
       if (u.flat < 0 || p_.facts.flats[std::size_t(u.flat)].tied) continue;
-      if (gradient ? u.gradient : u.forward || u.backward) at += layer_bytes(u.flat, true);
+      if (gradient ? u.gradient : u.forward || u.backward)
+        at += each * layer_elements(u.flat, true);
     }
     return at;
   }

@@ -85,7 +85,8 @@ inline void render_model(Plan const& p, std::string& out) {
     out += (s ? ", " : "") + std::string(segment.name);
     if (segment.layers > 1) out += " x " + std::to_string(segment.layers);
   }
-  out += "; " + std::to_string(elements) + " parameters, " + human(elements * p.layout.real) + "\n";
+  out += "; " + std::to_string(elements) + " parameters, " + human(elements * p.layout.weight()) +
+         "\n";
 }
 
 }  // namespace detail
@@ -114,11 +115,13 @@ inline std::string render(Plan const& p) {
   detail::render_model(p, out);
   detail::line(out, "ranks       " + detail::count(p.mesh.data, "data rank") + " in " +
                         detail::count(p.mesh.domains(), "memory domain"));
-  detail::line(out, "policies    Zero<" + std::to_string(p.layout.zero) + ">" +
-                        (train ? std::string(", Reduce<") +
-                                     (p.mode == Reduction::step ? "Step" : "Micro") + ">"
-                               : "") +
-                        (p.layout.clip ? ", ClipNorm" : ""));
+  detail::line(
+      out,
+      "policies    " + std::string(p.layout.low == DType::bf16 ? "Precision<bf16>, " : "") +
+          "Zero<" + std::to_string(p.layout.zero) + ">" +
+          (train ? std::string(", Reduce<") + (p.mode == Reduction::step ? "Step" : "Micro") + ">"
+                 : "") +
+          (p.layout.clip ? ", ClipNorm" : ""));
   detail::line(out, "each rank   " + std::to_string(p.micros) +
                         (p.micros == 1 ? " micro-batch" : " micro-batches") + " of " +
                         std::to_string(p.facts.sequences) + " x " + std::to_string(p.facts.tokens) +

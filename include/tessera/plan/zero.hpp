@@ -28,12 +28,8 @@ constexpr bool used_before(Plan const& p, Pass pass, int segment, int flat) {
                                   : reads(Pass::backward, p.backward_end());
 }
 
-constexpr Bytes part_bytes(Plan const& p, int flat) {
-  return p.part_elements(flat) * p.layout.real;
-}
-
 constexpr Row gather_row(Plan const& p, Row const& before, int flat) {
-  Bytes const others = p.mesh.data - 1, part = part_bytes(p, flat);
+  Bytes const others = p.mesh.data - 1, part = p.part_elements(flat) * p.layout.weight();
   Bytes const copies = p.mesh.domains() - (p.gathers_into_slots() ? 0 : 1);
   return {.pass = before.pass,
           .segment = before.segment,
@@ -45,12 +41,11 @@ constexpr Row gather_row(Plan const& p, Row const& before, int flat) {
 }
 
 constexpr Row reduce_row(Plan const& p, Row const& after, int flat, Do op) {
-  Bytes const others = (p.mesh.data - 1) * part_bytes(p, flat);
+  Bytes const others = (p.mesh.data - 1) * p.part_elements(flat) * p.layout.real;
   return {.pass = after.pass,
           .segment = after.segment,
           .flat = flat,
           .op = op,
-          .when = op == Do::reduce && p.mode == Reduction::step ? When::last : When::every,
           .stream = Stream::reduce,
           .payload = others,
           .copied = others};
@@ -75,7 +70,7 @@ constexpr void add_gathers(Plan const& p, Row const& row, Do op, std::vector<Row
     }
 }
 
-/// A tied gradient is reduced once, behind its last contributor.
+/// Behind the backward that fills a slot; a tied gradient once, behind its last contributor.
 constexpr void add_reduces(Plan const& p, Row const& row, std::vector<Row>& out) {
   SegmentInfo const& segment = p.facts.segments[std::size_t(row.segment)];
   for (FlatUse const& u : segment.flats) {
@@ -85,29 +80,41 @@ constexpr void add_reduces(Plan const& p, Row const& row, std::vector<Row>& out)
   }
 }
 
+/// Gradients that are kept whole are reduced in the update. Behind each backward the ranks would
+/// wait for one another at every layer, so for whoever is slower there: with two ranks on uneven
+/// cores that was 6 % of a step. A norm follows its reduce while the part is in the cache.
+constexpr void add_update_reduces(Plan const& p, Row const& norm, bool first,
+                                  std::vector<Row>& out) {
+  bool const whole = p.layout.zero == 0, step = p.mode == Reduction::step;
+  if (!whole && step) out.push_back(reduce_row(p, norm, norm.flat, Do::reduce));
+  if (!whole || !first) return;
+  for (Do op : {Do::reduce, Do::gather_gradient})
+    for (int f = 0; f < p.flats(); ++f)
+      if (p.facts.flats[std::size_t(f)].trainable && (step || op != Do::reduce))
+        out.push_back(reduce_row(p, norm, f, op));
+}
+
 }  // namespace detail
 
 /// Bytes per rank and step: see policy/zero.hpp. One rank: nothing to do.
 constexpr std::vector<Row> shard_data(Plan const& p, std::vector<Row> const& in) {
   if (!p.sharded()) return in;
   std::vector<Row> out;
-  bool gathered_gradients = p.layout.zero != 0 || p.kind == Kind::evaluate;
+  bool first_norm = true;
   for (Row const& r : in) {
     bool const both = r.pass == Pass::backward && r.segment == p.segments() - 1;
     bool const computes = r.op == Do::forward || r.op == Do::backward;
     bool const trains = !both || first_trained(p.facts) < p.segments();
     if (p.layout.zero == 3 && computes && !(both && r.op == Do::backward))
       detail::add_gathers(p, r, Do::gather, out);
-    if (r.op == Do::norm && !gathered_gradients) {
-      gathered_gradients = true;
-      for (int f = 0; f < p.flats(); ++f)
-        if (p.facts.flats[std::size_t(f)].trainable)
-          out.push_back(detail::reduce_row(p, r, f, Do::gather_gradient));
+    if (r.op == Do::norm) {
+      detail::add_update_reduces(p, r, first_norm, out);
+      first_norm = false;
     }
     out.push_back(r);
     if (p.layout.zero == 3 && computes && !(both && r.op == Do::forward && trains))
       detail::add_gathers(p, r, Do::release, out);
-    if (r.op == Do::backward) detail::add_reduces(p, r, out);
+    if (r.op == Do::backward && p.reduces_slots()) detail::add_reduces(p, r, out);
     if (r.op == Do::step && (p.layout.zero == 1 || p.layout.zero == 2))
       out.push_back(detail::gather_row(p, r, r.flat));
   }

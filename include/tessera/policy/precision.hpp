@@ -7,19 +7,31 @@
 
 namespace tessera::inline TESSERA_SETTING {
 namespace rule {
-template <class T, class Enabled>
+template <class T, class... Enabled>
 struct PrecisionIsEnabled {
   static_assert(
-      std::is_same_v<T, Enabled>,
-      "Precision<T>: this build stores Enabled only; use that type or leave Precision out");
+      (std::is_same_v<T, Enabled> || ...),
+      "Precision<T>: this build stores Enabled... only; use one of them or leave Precision out");
 };
+#ifdef TESSERA_DOUBLE
+template <class T>
+using PrecisionIsStored = PrecisionIsEnabled<T, Real>;
+#else
+template <class T>
+using PrecisionIsStored = PrecisionIsEnabled<T, Real, bf16>;
+#endif
 }  // namespace rule
 
+/// bf16: weights, products and what lies between them take 2 bytes; arithmetic, the stream between
+/// layers, norms' statistics, the loss and gradients of weights stay float.
+/// Bytes    bf16: a weight 2, and 2 beside the optimizer's states that make it exact again; gathers
+///          carry half
 /// Refuses  types this build has no kernels for (rule::PrecisionIsEnabled)
 template <class T>
-struct Precision : rule::PrecisionIsEnabled<T, Real> {
+struct Precision : rule::PrecisionIsStored<T> {
   static constexpr std::string_view name = "Precision";
-  static constexpr void set(Layout& layout) { layout.real = sizeof(T); }
+  static constexpr DType low = std::is_same_v<T, bf16> ? DType::bf16 : DType::real;
+  static constexpr void set(Layout& layout) { layout.low = low; }
 };
 static_assert(Policy<Precision<Real>>);
 

@@ -114,7 +114,7 @@ class Executor {
     for (std::size_t u = 0; u < segment.flats.size(); ++u) {
       int const flat = segment.flats[u].flat;
       if (flat < 0) continue;
-      b.weights[u] = reinterpret_cast<std::byte*>(memory_.readable(in, flat));
+      b.weights[u] = memory_.readable(in, flat);
       if (in.pass != Pass::backward || !segment.flats[u].gradient) continue;
       b.gradients[u] = reinterpret_cast<std::byte*>(memory_.gradient(in, flat));
       b.accumulate[u] = accumulates(plan, in, flat);
@@ -208,17 +208,14 @@ class Executor {
   }
 
   void gather(Plan const& p, Instruction const& in) {
-    Bytes const part = p.part_elements(in.flat) * Bytes(sizeof(Real));
+    Bytes const part = p.part_elements(in.flat) * p.layout.weight();
+    std::byte* const kept = memory_.weights(in.flat, in.layer);
     if (p.gathers_into_slots()) {
-      auto* const whole = reinterpret_cast<std::byte*>(memory_.readable(in, in.flat));
-      collective_.place(
-          whole + rank_ * part,
-          reinterpret_cast<std::byte const*>(memory_.flat(Family::weights, in.flat, in.layer)),
-          part);
+      std::byte* const whole = memory_.readable(in, in.flat);
+      collective_.place(whole + rank_ * part, kept, part);
       collective_.gather(whole, part);
     } else {
-      collective_.gather(
-          reinterpret_cast<std::byte*>(memory_.flat(Family::weights, in.flat, in.layer)), part);
+      collective_.gather(kept, part);
     }
   }
 
@@ -286,14 +283,16 @@ class Executor {
     std::int64_t const begin = own ? rank_ * part : 0;
     std::int64_t const end = own ? begin + part : p.whole_elements(in.flat);
     // Element e of the layer is at e - base of each buffer.
-    Real* const weights = memory_.flat(Family::weights, in.flat, in.layer);
+    std::byte* const weights = memory_.weights(in.flat, in.layer);
+    std::int16_t* const remainder = memory_.remainder(in.flat, in.layer);
     std::int64_t const weight_base = p.gathers_into_slots() ? begin : 0;
     Real const* const gradient =
         own ? memory_.reduced(in.flat, in.layer, rank_) : memory_.whole_gradient(in.flat, in.layer);
     for (Interval const& i : groups_.of(in.flat, in.layer)) {
       std::int64_t const from = std::max(begin, i.begin), to = std::min(end, i.end);
       if (from >= to) continue;
-      StepRange range{.weights = weights + (from - weight_base),
+      StepRange range{.weights = weights + (from - weight_base) * p.layout.weight(),
+                      .remainder = remainder ? remainder + (from - begin) : nullptr,
                       .gradients = gradient + (from - begin),
                       .states = {},
                       .elements = to - from};

@@ -27,6 +27,18 @@ class Memory {
   }
   std::byte* at(Family f) { return at(f, local_); }
 
+  /// The weights that this rank keeps of a flat's layer, in the plan's storage type.
+  std::byte* weights(int flat, int layer) {
+    return at(Family::weights) + place_.flat(Family::weights, flat, layer);
+  }
+  /// What 16-bit weights leave out, by element of what this rank steps; null if they are real.
+  std::int16_t* remainder(int flat, int layer) {
+    if (plan_.layout.remainder() == 0 || !plan_.facts.flats[std::size_t(flat)].trainable)
+      return nullptr;
+    return reinterpret_cast<std::int16_t*>(at(Family::optimizer) +
+                                           place_.state(flat, layer, plan_.layout.states));
+  }
+  /// A flat's layer in a family of gradients.
   Real* flat(Family f, int flat, int layer, int k) {
     return reinterpret_cast<Real*>(at(f, k) + place_.flat(f, flat, layer));
   }
@@ -35,11 +47,10 @@ class Memory {
     return reinterpret_cast<Real*>(at(Family::optimizer) + place_.state(flat, layer, state));
   }
   /// Weights that a turn reads: where they always are, or in the slot that a gather has filled.
-  Real* readable(Instruction const& in, int flat) {
+  std::byte* readable(Instruction const& in, int flat) {
     if (plan_.gathers_into_slots())
-      return reinterpret_cast<Real*>(at(Family::gathered) +
-                                     place_.gathered(in.segment, flat, in.slot));
-    return this->flat(Family::weights, flat, in.layer);
+      return at(Family::gathered) + place_.gathered(in.segment, flat, in.slot);
+    return weights(flat, in.layer);
   }
   /// Where a turn's backward puts a flat's gradient, at the domain's k-th rank.
   Real* gradient(Instruction const& in, int flat, int k) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tessera/core/random.hpp>
+#include <tessera/kernels/weights.hpp>
 #include <tessera/run/memory.hpp>
 #include <tessera/run/program.hpp>
 
@@ -68,10 +69,10 @@ class Parameters {
     std::int64_t const count = e.shape.count();
     std::vector<Real> out(std::size_t(count), Real(0));
     settle();
-    clip(hold(what, e), e, [&](Real const* at, std::int64_t from, std::int64_t n) {
-      std::copy(at, at + n, out.begin() + from);
+    clip(hold(what, e), e, [&](Stored const& at, std::int64_t from, std::int64_t n) {
+      for (std::int64_t i = 0; i < n; ++i) out[std::size_t(from + i)] = at.get(i);
     });
-    if (shards(what)) {
+    if (shards(what, e)) {
       // Every element is held by one rank and 0 elsewhere; -0.0 + 0.0 is 0.0, so bits are or'ed.
       mpi::check(MPI_Allreduce(MPI_IN_PLACE, out.data(), int(count * Bytes(sizeof(Real)) / 4),
                                MPI_UINT32_T, MPI_BOR, world_.comm()),
@@ -90,8 +91,8 @@ class Parameters {
                       std::to_string(values.size()),
                   true);
     settle();
-    written(what, e, [&](Real* at, std::int64_t from, std::int64_t n) {
-      std::copy(values.begin() + from, values.begin() + from + n, at);
+    written(what, e, [&](Stored const& at, std::int64_t from, std::int64_t n) {
+      for (std::int64_t i = 0; i < n; ++i) at.set(i, values[std::size_t(from + i)]);
     });
     settle();
   }
@@ -101,9 +102,9 @@ class Parameters {
     for (std::string const& path : order_) {
       Entry const& e = find(path);
       RandomKey const key(seed, e.key);
-      written({}, e, [&](Real* at, std::int64_t from, std::int64_t n) {
+      written({}, e, [&](Stored const& at, std::int64_t from, std::int64_t n) {
         if (e.init.kind != Init::normal)
-          std::fill(at, at + n, Real(e.init.kind == Init::ones));
+          for (std::int64_t i = 0; i < n; ++i) at.set(i, Real(e.init.kind == Init::ones));
         else
           draw(key, from, n, e.init.deviation, at);
       });
@@ -112,36 +113,84 @@ class Parameters {
   }
 
  private:
-  static void draw(RandomKey key, std::int64_t first, std::int64_t n, float deviation, Real* out) {
+  /// Values in memory: Real; or 16-bit weights, with their remainders where this rank keeps them.
+  struct Stored {
+    Real* real = nullptr;
+    bf16* low = nullptr;
+    std::int16_t* remainder = nullptr;
+
+    Real get(std::int64_t i) const {
+      if (real) return real[i];
+      return remainder ? Real(kernel::Split{low, remainder}.get(i)) : Real(float(low[i]));
+    }
+    void set(std::int64_t i, Real x) const {
+      if (real) {
+        real[i] = x;
+      } else {
+        low[i] = kernel::Split::high(float(x));
+        if (remainder) remainder[i] = kernel::Split::low(float(x));
+      }
+    }
+    Stored from(std::int64_t i) const {
+      return {real ? real + i : nullptr, low ? low + i : nullptr,
+              remainder ? remainder + i : nullptr};
+    }
+  };
+
+  static void draw(RandomKey key, std::int64_t first, std::int64_t n, float deviation,
+                   Stored const& out) {
     constexpr std::int64_t block = 1 << 16;
 #pragma omp parallel for schedule(static)
-    for (std::int64_t b = 0; b < (n + block - 1) / block; ++b)
-      fill_normal(key, first + b * block, std::min(block, n - b * block), deviation,
-                  out + b * block);
+    for (std::int64_t b = 0; b < (n + block - 1) / block; ++b) {
+      std::int64_t const from = b * block, size = std::min(block, n - from);
+      if (out.real) {
+        fill_normal(key, first + from, size, deviation, out.real + from);
+      } else {
+        std::vector<Real> drawn(static_cast<std::size_t>(size));
+        fill_normal(key, first + from, size, deviation, drawn.data());
+        for (std::int64_t i = 0; i < size; ++i) out.set(from + i, drawn[std::size_t(i)]);
+      }
+    }
   }
 
   /// Elements [begin, end) of a flat's layer, the first of them at `at`.
   struct Held {
-    Real* at = nullptr;
+    Stored at{};
     std::int64_t begin = 0, end = 0;
   };
 
-  bool shards(What what) const {  // several ranks hold what another one can only ask for
+  /// Several ranks hold what another one can only ask for. Exact values of 16-bit weights are where
+  /// their remainders are, with the optimizer's states.
+  bool shards(What what, Entry const& e) const {
     Plan const& p = memory_.plan();
-    return what.kind == What::values ? p.gathers_into_slots() : p.steps_own_part();
+    bool const split = p.layout.remainder() > 0 && e.trainable;
+    return what.kind == What::values && !split ? p.gathers_into_slots() : p.steps_own_part();
+  }
+  /// The weights that this rank keeps of elements [begin, end).
+  Held weights(Entry const& e, std::int64_t begin, std::int64_t end) {
+    Plan const& p = memory_.plan();
+    std::int64_t const part = p.part_elements(e.flat), mine = world_.rank() * part;
+    std::byte* const at = memory_.weights(e.flat, e.layer) +
+                          (begin - (p.gathers_into_slots() ? mine : 0)) * p.layout.weight();
+    if (p.layout.low == DType::real) return {{.real = reinterpret_cast<Real*>(at)}, begin, end};
+    std::int16_t* remainder = memory_.remainder(e.flat, e.layer);
+    bool const whole = !p.steps_own_part(), own = begin == mine && end == mine + part;
+    if (remainder && !whole && !own) remainder = nullptr;
+    if (remainder && whole) remainder += begin;
+    return {{.low = reinterpret_cast<bf16*>(at), .remainder = remainder}, begin, end};
   }
   Held hold(What what, Entry const& e) {
     Plan const& p = memory_.plan();
     std::int64_t const part = p.part_elements(e.flat), first = world_.rank() * part;
-    Held h{nullptr, 0, p.whole_elements(e.flat)};
-    if (shards(what)) h = {nullptr, first, first + part};
+    bool const mine = shards(what, e);
+    Held h{{}, mine ? first : 0, mine ? first + part : p.whole_elements(e.flat)};
     switch (what.kind) {
-      case What::values: h.at = memory_.flat(Family::weights, e.flat, e.layer); break;
+      case What::values: return weights(e, h.begin, h.end);
       case What::gradient:
-        h.at = shards(what) ? memory_.reduced(e.flat, e.layer, world_.rank())
-                            : memory_.whole_gradient(e.flat, e.layer);
+        h.at.real = mine ? memory_.reduced(e.flat, e.layer, world_.rank())
+                         : memory_.whole_gradient(e.flat, e.layer);
         break;
-      case What::state: h.at = memory_.state(e.flat, e.layer, what.index); break;
+      case What::state: h.at.real = memory_.state(e.flat, e.layer, what.index); break;
     }
     return h;
   }
@@ -151,18 +200,17 @@ class Parameters {
   static void clip(Held const& h, Entry const& e, F f) {
     std::int64_t const begin = std::max(h.begin, e.offset);
     std::int64_t const end = std::min(h.end, e.offset + e.shape.count());
-    if (begin < end) f(h.at + (begin - h.begin), begin - e.offset, end - begin);
+    if (begin < end) f(h.at.from(begin - h.begin), begin - e.offset, end - begin);
   }
   /// What this rank has to write: ranks of a domain that has one copy divide it by parts.
   template <class F>
   void written(What what, Entry const& e, F f) {
     Plan const& p = memory_.plan();
-    Held const h = hold(what, e);
     if (what.kind != What::values || !p.steps_own_part() || p.gathers_into_slots())
-      return clip(h, e, f);
+      return clip(hold(what, e), e, f);
     std::int64_t const part = p.part_elements(e.flat);
     for (int r = world_.rank() % p.mesh.domain; r < p.mesh.data; r += p.mesh.domain)
-      clip({h.at + r * part, r * part, (r + 1) * part}, e, f);
+      clip(weights(e, r * part, (r + 1) * part), e, f);
   }
 
   static void require(What what, Entry const& e, std::string const& path) {

@@ -71,7 +71,7 @@ class Program {
         if (n.extra[std::size_t(k)] >= 0)
           s.extra[std::size_t(s.extras++)] = operand(nodes, n.extra[std::size_t(k)]);
       if (n.op) {
-        s.kernel = n.op->kernel[std::size_t(backend)];
+        s.kernel = n.op->kernel[std::size_t(n.low)][std::size_t(backend)];
         if (auto const prepare = n.op->prepare[std::size_t(backend)]) {
           s.state = prepare(signature(nodes, n));
           s.call.state = s.state.get();
@@ -131,7 +131,7 @@ class Program {
     if (slot.region == Region::parameter || slot.region == Region::gradient) {
       ParameterPlace const& p = segment_.places[std::size_t(parameter)];
       o.use = p.use;
-      o.offset = p.offset * Bytes(sizeof(Real));
+      o.offset = p.offset * size_of(n.dtype);
       o.accumulate = n.accumulate;
     }
     if (slot.region == Region::batch) {
@@ -167,11 +167,15 @@ class Program {
   static bool adds(Operand const& o, Bases const& at) {
     return o.region == Region::gradient && (o.accumulate || at.accumulate[std::size_t(o.use)]);
   }
-  static bool finite(Tensor const& t) {
-    Real const* const x = static_cast<Real const*>(t.at);
+  template <class T>
+  static bool all_finite(Tensor const& t) {
+    T const* const x = static_cast<T const*>(t.at);
     for (std::int64_t i = 0; i < t.shape.count(); ++i)
-      if (!std::isfinite(x[i])) return false;
+      if (!std::isfinite(Wide<T>(x[i]))) return false;
     return true;
+  }
+  static bool finite(Tensor const& t, DType type) {
+    return type == DType::bf16 ? all_finite<bf16>(t) : all_finite<Real>(t);
   }
 
   void run(Step& s, Bases const& at, NonFinite* check) {
@@ -189,7 +193,7 @@ class Program {
     }
     c.workspace = at.workspace;
     s.kernel(c);
-    if (check && check->node < 0 && !finite(c.out)) *check = {s.node, s.op->name};
+    if (check && check->node < 0 && !finite(c.out, s.out.dtype)) *check = {s.node, s.op->name};
   }
 
   SegmentGraph segment_;

@@ -74,6 +74,84 @@ std::string sentence(F f) {
 
 }  // namespace
 
+namespace {
+
+/// A product of bf16 operands, by oneDNN where it has one and by conversion, beside plain loops.
+void meets_low(GemmShape shape) {
+  shape = shape.dense();
+  shape.in = DType::bf16;
+  CAPTURE(shape.text());
+  CAPTURE(shape.bias);
+  CAPTURE(shape.accumulate);
+  CAPTURE(shape.add);
+  Case<float> exact(shape);
+  auto const rounded = [](std::vector<float>& of) {
+    std::vector<bf16> low(of.begin(), of.end());
+    of.assign(low.begin(), low.end());
+    return low;
+  };
+  auto const a = rounded(exact.a), b = rounded(exact.b), bias = rounded(exact.bias);
+  std::vector<double> const expected = exact.expected();
+  bool const to_low = shape.out == DType::bf16;
+  auto const check = [&](auto const& product) {
+    std::vector<std::byte> workspace(std::size_t(product.workspace()));
+    std::vector<float> c = exact.c;
+    std::vector<bf16> low(c.begin(), c.end());
+    if (to_low)  // what lies between the rows of C must stay
+      for (std::size_t i = 0; i < c.size(); ++i)
+        if (std::int64_t(i) % shape.ldc < shape.n) low[i] = bf16(0.f);
+    product.run(a.data(), b.data(), to_low ? static_cast<void*>(low.data()) : c.data(), bias.data(),
+                exact.add.data(), workspace.data());
+    if (!to_low) {
+      CHECK(distance(c, expected) < double(shape.k + 2) * 1e-7);
+      return;
+    }
+    double worst = 0;
+    for (std::size_t i = 0; i < low.size(); ++i) {
+      bool const inside = std::int64_t(i) % shape.ldc < shape.n;
+      double const wanted = inside ? expected[i] : double(float(bf16(exact.c[i])));
+      worst = std::max(worst,
+                       std::abs(double(float(low[i])) - wanted) / std::max(1.0, std::abs(wanted)));
+    }
+    CHECK(worst < 1.0 / 256);  // half a unit in the last of eight bits, and a sum's rounding
+  };
+  check(Gemm<float>(shape, 64_MiB));
+  check(ConvertedGemm(shape, 64_MiB));
+}
+
+}  // namespace
+
+TEST_CASE("products of bf16 meet plain loops over the rounded operands") {
+  for (bool const ta : {false, true})
+    for (bool const tb : {false, true})
+      for (DType const out : {DType::real, DType::bf16})
+        for (std::int64_t const pad : {0, 5}) {
+          GemmShape s{.m = 33, .n = 40, .k = 57, .transpose_a = ta, .transpose_b = tb};
+          s = s.dense();
+          s.lda += pad, s.ldb += pad, s.ldc += pad;
+          s.out = out;
+          s.bias = tb;
+          s.accumulate = ta && out == DType::real;
+          s.add = !ta && out == DType::real;
+          meets_low(s);
+        }
+  // More than a block in every direction.
+  meets_low({.m = 300, .n = 600, .k = 1100, .transpose_b = true, .bias = true});
+  meets_low({.m = 270, .n = 530, .k = 600, .transpose_a = true, .accumulate = true});
+  CHECK(sentence([] {
+          ConvertedGemm(GemmShape{.m = 16,
+                                  .n = 16,
+                                  .k = 16,
+                                  .lda = 16,
+                                  .ldb = 16,
+                                  .ldc = 16,
+                                  .accumulate = true,
+                                  .in = DType::bf16,
+                                  .out = DType::bf16},
+                        64_MiB);
+        }).find("it can add to floats only") != std::string::npos);
+}
+
 TEST_CASE_TEMPLATE("products meet plain loops in every form", T, float, double) {
   for (bool const ta : {false, true})
     for (bool const tb : {false, true})

@@ -1,4 +1,4 @@
-/// Every kernel as a launch on a block lane, in float and double. Compiling it is the test.
+/// Every kernel as a launch on a block lane, in each type. Compiling it is the test.
 #include <tessera/backend/cuda/team.hpp>
 
 #include <tessera/core/view.hpp>
@@ -13,17 +13,26 @@
 
 namespace tessera {
 
-template <template <class> class... Kernels>
-struct List {};
-using All = List<kernel::Add, kernel::Accumulate, kernel::Multiply, kernel::Scale, kernel::BiasAdd,
-                 kernel::SumRows, kernel::Gelu, kernel::LayerNorm, kernel::LayerNormInput,
-                 kernel::LayerNormParameters, kernel::EmbeddingForward, kernel::EmbeddingBackward,
-                 kernel::PositionForward, kernel::PositionBackward, kernel::CrossEntropy,
-                 kernel::AdamW, kernel::SumRanks, kernel::SquaredSum>;
+template <class... Kernels>
+void launch(CudaTeam team) {
+  (team.run(Kernels{}), ...);
+}
 
-template <class T, template <class> class... Kernels>
-void launch(CudaTeam team, List<Kernels...>) {
-  (team.run(Kernels<T>{}), ...);
+template <class T>
+void launch_stored_as_computed(CudaTeam team) {
+  using namespace kernel;
+  launch<Add<T>, Accumulate<T>, Multiply<T>, Scale<T>, BiasAdd<T>, SumRows<T>, Gelu<T>,
+         LayerNorm<T>, LayerNormInput<T>, LayerNormParameters<T>, EmbeddingForward<T>,
+         EmbeddingBackward<T>, PositionForward<T>, PositionBackward<T>, CrossEntropy<T>, AdamW<T>,
+         SumRanks<T>, SquaredSum<T>>(team);
+}
+
+void launch_stored_in_16_bits(CudaTeam team) {
+  using namespace kernel;
+  launch<Add<bf16>, Multiply<bf16>, SumRows<bf16>, Gelu<bf16>, Convert<bf16, float>,
+         Convert<float, bf16>, LayerNorm<float, bf16>, LayerNormInput<float, bf16>,
+         LayerNormParameters<float, bf16>, EmbeddingForward<float, bf16>,
+         PositionForward<float, bf16>, CrossEntropy<float, bf16>, AdamW<float, Split>>(team);
 }
 
 struct Fill {
@@ -32,8 +41,9 @@ struct Fill {
 };
 
 void launch_all(CudaTeam team, View<float> y) {
-  launch<float>(team, All{});
-  launch<double>(team, All{});
+  launch_stored_as_computed<float>(team);
+  launch_stored_as_computed<double>(team);
+  launch_stored_in_16_bits(team);
   team.each(y.count(), Fill{y});
 }
 

@@ -4,15 +4,17 @@
 
 #include <tessera/backend/cpu/onednn.hpp>
 #include <tessera/core/bytes.hpp>
+#include <tessera/core/dtype.hpp>
 #include <tessera/core/error.hpp>
-#include <tessera/core/setting.hpp>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tessera::inline TESSERA_SETTING {
@@ -24,6 +26,7 @@ struct GemmShape {
   bool transpose_a = false, transpose_b = false;
   std::int64_t lda = 0, ldb = 0, ldc = 0;
   bool bias = false, accumulate = false, add = false;
+  DType in = DType::real, out = DType::real;  // of A, B and bias; of C. D and sums are real
 
   constexpr double flops() const { return 2.0 * double(m) * double(n) * double(k); }
   constexpr GemmShape dense() const {
@@ -84,65 +87,33 @@ class Gemm {
   GemmShape shape_;
 };
 
+/// A product of 16-bit operands where oneDNN has none for this processor: blocks of them become
+/// floats, padded with zeros, and are multiplied as such. The type is storage only.
+class ConvertedGemm;
+
 /// A oneDNN primitive. run() allocates nothing here and is for one thread at a time; oneDNN's own
 /// threads are OpenMP's.
 template <>
 class Gemm<float> {
  public:
   /// limit: bytes of workspace that run() will be given.
-  Gemm(GemmShape const& shape, Bytes limit) : shape_(detail::checked(shape)) {
-    GemmShape const& s = shape_;
-    auto const matrix = [&](std::int64_t rows, std::int64_t cols, std::int64_t ld, bool transpose) {
-      return onednn::Layout(name(), rows, cols, transpose ? 1 : ld, transpose ? ld : 1);
-    };
-    onednn::Layout const a = matrix(s.m, s.k, s.lda, s.transpose_a),
-                         b = matrix(s.k, s.n, s.ldb, s.transpose_b),
-                         c = matrix(s.m, s.n, s.ldc, false), bias = matrix(1, s.n, s.n, false);
-    onednn::Attributes attributes(name());
-    if (s.accumulate) attributes.then_sum();
-    if (s.add) attributes.then_add(c);
-
-    onednn::Engine const engine(name());
-    onednn::Matmul const matmul(name(), engine, a, b, s.bias ? &bias : nullptr, c, attributes);
-    workspace_ = matmul.scratch_bytes();
-    if (workspace_ > limit)
-      throw Error(name() + " wants " + std::to_string(workspace_) +
-                  " bytes of workspace and may have " + std::to_string(limit) +
-                  "; raise Cpu::gemm_workspace or run fewer OpenMP threads");
-    primitive_ = matmul.primitive();
-    stream_ = engine.stream();
-    operands_[0] = engine.memory(a.get());
-    operands_[1] = engine.memory(b.get());
-    operands_[2] = engine.memory(c.get());
-    if (s.bias) operands_[3] = engine.memory(bias.get());
-    if (s.add) operands_[4] = engine.memory(c.get());
-    if (workspace_ > 0) operands_[5] = engine.memory(matmul.scratch());
-  }
+  Gemm(GemmShape const& shape, Bytes limit);
+  Gemm(Gemm&&) noexcept;
+  Gemm& operator=(Gemm&&) noexcept;
+  ~Gemm();
 
   Bytes workspace() const { return workspace_; }
   double flops() const { return shape_.flops(); }
+  /// Are 16-bit operands converted, because oneDNN does not multiply them here?
+  bool converts() const { return converted_ != nullptr; }
 
-  void run(float const* a, float const* b, float* c, float const* bias, float const* add,
-           void* workspace) const {
-    // oneDNN has no const operands; it writes to c and workspace only.
-    std::array<void*, slots> const data{
-        const_cast<float*>(a),    const_cast<float*>(b),   c,
-        const_cast<float*>(bias), const_cast<float*>(add), workspace};
-    std::array<dnnl_exec_arg_t, slots> given;
-    std::size_t count = 0;
-    dnnl_status_t status = dnnl_success;
-    for (std::size_t i = 0; i < slots && status == dnnl_success; ++i) {
-      if (!operands_[i]) continue;
-      given[count++] = {arguments[i], operands_[i].get()};
-      status = dnnl_memory_set_data_handle(operands_[i].get(), data[i]);
-    }
-    if (status == dnnl_success)
-      status = dnnl_primitive_execute(primitive_.get(), stream_.get(), int(count), given.data());
-    if (status == dnnl_success) status = dnnl_stream_wait(stream_.get());
-    if (status != dnnl_success) onednn::check(status, name());
-  }
+  /// a, b and bias hold elements of shape.in, c of shape.out.
+  void run(void const* a, void const* b, void* c, void const* bias, float const* add,
+           void* workspace) const;
 
  private:
+  void prepare(Bytes limit);
+
   static constexpr std::size_t slots = 6;
   static constexpr std::array<int, slots> arguments{
       DNNL_ARG_SRC,
@@ -159,7 +130,170 @@ class Gemm<float> {
   onednn::Primitive primitive_;
   onednn::Stream stream_;
   std::array<onednn::Memory, slots> operands_;
+  std::unique_ptr<ConvertedGemm> converted_;
 };
+
+class ConvertedGemm {
+ public:
+  ConvertedGemm(GemmShape const& s, Bytes limit)
+      : shape_(s),
+        m_(std::min(round_up(s.m, 16), most_m)),
+        n_(std::min(round_up(s.n, 16), most_n)),
+        k_(std::min(round_up(s.k, 16), most_k)),
+        set_(block(s, false), limit - blocks()),
+        add_(block(s, true), limit - blocks()) {
+    if (s.accumulate && s.out != DType::real)
+      throw Error("matrix product " + s.text() + ": it can add to floats only");
+  }
+
+  Bytes workspace() const { return blocks() + std::max(set_.workspace(), add_.workspace()); }
+
+  void run(void const* a, void const* b, void* c, void const* bias, float const* add,
+           void* workspace) const {
+    GemmShape const& s = shape_;
+    auto* const left = static_cast<float*>(workspace);
+    float* const right = left + m_ * k_;
+    float* const sum = right + k_ * n_;
+    void* const rest = sum + m_ * n_;
+    for (std::int64_t i = 0; i < s.m; i += m_)
+      for (std::int64_t j = 0; j < s.n; j += n_) {
+        for (std::int64_t l = 0; l < s.k; l += k_) {
+          widen(a, s.lda, s.transpose_a, i, l, s.m, s.k, m_, k_, left);
+          widen(b, s.ldb, s.transpose_b, l, j, s.k, s.n, k_, n_, right);
+          (l == 0 ? set_ : add_).run(left, right, sum, nullptr, nullptr, rest);
+        }
+        put(sum, i, j, c, static_cast<bf16 const*>(bias), add);
+      }
+  }
+
+ private:
+  static constexpr std::int64_t most_m = 256, most_n = 512, most_k = 512;
+
+  Bytes blocks() const { return (m_ * k_ + k_ * n_ + m_ * n_) * Bytes(sizeof(float)); }
+  GemmShape block(GemmShape const& s, bool accumulate) const {
+    return {.m = m_,
+            .n = n_,
+            .k = k_,
+            .transpose_a = s.transpose_a,
+            .transpose_b = s.transpose_b,
+            .accumulate = accumulate};
+  }
+
+  /// Rows and columns from (row, col) on of a matrix that is stored as it is or transposed.
+  static void widen(void const* from, std::int64_t ld, bool transposed, std::int64_t row,
+                    std::int64_t col, std::int64_t rows, std::int64_t cols, std::int64_t height,
+                    std::int64_t width, float* to) {
+    if (transposed) {
+      std::swap(row, col);
+      std::swap(rows, cols);
+      std::swap(height, width);
+    }
+    std::int64_t const there = std::min(width, cols - col);
+#pragma omp parallel for
+    for (std::int64_t r = 0; r < height; ++r) {
+      float* const out = to + r * width;
+      if (row + r >= rows) {
+        std::fill_n(out, width, 0.f);
+        continue;
+      }
+      bf16 const* const in = static_cast<bf16 const*>(from) + (row + r) * ld + col;
+#pragma omp simd
+      for (std::int64_t c = 0; c < there; ++c) out[c] = float(in[c]);
+      std::fill(out + there, out + width, 0.f);
+    }
+  }
+
+  void put(float const* sum, std::int64_t i, std::int64_t j, void* c, bf16 const* bias,
+           float const* add) const {
+    GemmShape const& s = shape_;
+    std::int64_t const rows = std::min(m_, s.m - i), cols = std::min(n_, s.n - j);
+#pragma omp parallel for
+    for (std::int64_t r = 0; r < rows; ++r) {
+      std::int64_t const at = (i + r) * s.ldc + j;
+      float* const exact = s.out == DType::real ? static_cast<float*>(c) + at : nullptr;
+      for (std::int64_t k = 0; k < cols; ++k) {
+        float x = sum[r * n_ + k];
+        if (s.bias) x += float(bias[j + k]);
+        if (s.add) x += add[at + k];
+        if (!exact)
+          static_cast<bf16*>(c)[at + k] = bf16(x);
+        else
+          exact[k] = s.accumulate ? exact[k] + x : x;
+      }
+    }
+  }
+
+  GemmShape shape_;
+  std::int64_t m_, n_, k_;
+  Gemm<float> set_, add_;
+};
+
+inline Gemm<float>::Gemm(Gemm&&) noexcept = default;
+inline Gemm<float>& Gemm<float>::operator=(Gemm&&) noexcept = default;
+inline Gemm<float>::~Gemm() = default;
+
+inline Gemm<float>::Gemm(GemmShape const& shape, Bytes limit) : shape_(detail::checked(shape)) {
+  try {
+    prepare(limit);
+  } catch (onednn::Unimplemented const&) {
+    if (shape_.in == DType::real) throw;
+    converted_ = std::make_unique<ConvertedGemm>(shape_, limit);
+    workspace_ = converted_->workspace();
+  }
+}
+
+inline void Gemm<float>::prepare(Bytes limit) {
+  GemmShape const& s = shape_;
+  auto const type = [](DType t) { return t == DType::bf16 ? dnnl_bf16 : dnnl_f32; };
+  auto const matrix = [&](std::int64_t rows, std::int64_t cols, std::int64_t ld, bool transpose,
+                          DType t) {
+    return onednn::Layout(name(), rows, cols, transpose ? 1 : ld, transpose ? ld : 1, type(t));
+  };
+  onednn::Layout const a = matrix(s.m, s.k, s.lda, s.transpose_a, s.in),
+                       b = matrix(s.k, s.n, s.ldb, s.transpose_b, s.in),
+                       c = matrix(s.m, s.n, s.ldc, false, s.out),
+                       bias = matrix(1, s.n, s.n, false, s.in),
+                       other = matrix(s.m, s.n, s.ldc, false, DType::real);
+  onednn::Attributes attributes(name());
+  if (s.accumulate) attributes.then_sum();
+  if (s.add) attributes.then_add(other);
+
+  onednn::Engine const engine(name());
+  onednn::Matmul const matmul(name(), engine, a, b, s.bias ? &bias : nullptr, c, attributes, limit);
+  workspace_ = matmul.scratch_bytes();
+  if (workspace_ > limit)
+    throw Error(name() + " wants " + std::to_string(workspace_) +
+                " bytes of workspace and may have " + std::to_string(limit) +
+                "; raise Cpu::gemm_workspace or run fewer OpenMP threads");
+  primitive_ = matmul.primitive();
+  stream_ = engine.stream();
+  operands_[0] = engine.memory(a.get());
+  operands_[1] = engine.memory(b.get());
+  operands_[2] = engine.memory(c.get());
+  if (s.bias) operands_[3] = engine.memory(bias.get());
+  if (s.add) operands_[4] = engine.memory(other.get());
+  if (workspace_ > 0) operands_[5] = engine.memory(matmul.scratch());
+}
+
+inline void Gemm<float>::run(void const* a, void const* b, void* c, void const* bias,
+                             float const* add, void* workspace) const {
+  if (converted_) return converted_->run(a, b, c, bias, add, workspace);
+  // oneDNN has no const operands; it writes to c and workspace only.
+  std::array<void*, slots> const data{const_cast<void*>(a),    const_cast<void*>(b),    c,
+                                      const_cast<void*>(bias), const_cast<float*>(add), workspace};
+  std::array<dnnl_exec_arg_t, slots> given;
+  std::size_t count = 0;
+  dnnl_status_t status = dnnl_success;
+  for (std::size_t i = 0; i < slots && status == dnnl_success; ++i) {
+    if (!operands_[i]) continue;
+    given[count++] = {arguments[i], operands_[i].get()};
+    status = dnnl_memory_set_data_handle(operands_[i].get(), data[i]);
+  }
+  if (status == dnnl_success)
+    status = dnnl_primitive_execute(primitive_.get(), stream_.get(), int(count), given.data());
+  if (status == dnnl_success) status = dnnl_stream_wait(stream_.get());
+  if (status != dnnl_success) onednn::check(status, name());
+}
 
 /// Floating-point operations per second of a large product: what this machine's cores can do. Takes
 /// about this many seconds.

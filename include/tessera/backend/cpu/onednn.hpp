@@ -16,7 +16,14 @@
 
 namespace tessera::onednn {
 
+/// oneDNN has no implementation for these types on this processor.
+struct Unimplemented : Error {
+  using Error::Error;
+};
+
 inline void check(dnnl_status_t status, std::string const& what) {
+  if (status == dnnl_unimplemented)
+    throw Unimplemented(what + ": oneDNN has no implementation for this processor");
   if (status != dnnl_success)
     throw Error(what + ": oneDNN refuses it (status " + std::to_string(int(status)) +
                 "); DNNL_VERBOSE=1 shows what ran before");
@@ -50,18 +57,18 @@ using Described = const_dnnl_memory_desc_t;
 using Described = dnnl_memory_desc_t const*;
 #endif
 
-/// A matrix of floats, row and column strides in elements.
+/// A matrix, row and column strides in elements.
 class Layout {
  public:
   Layout(std::string const& what, std::int64_t rows, std::int64_t cols, std::int64_t row_stride,
-         std::int64_t col_stride) {
+         std::int64_t col_stride, dnnl_data_type_t type = dnnl_f32) {
     dnnl_dims_t const extents{rows, cols}, strides{row_stride, col_stride};
 #if DNNL_VERSION_MAJOR >= 3
     desc_ = made<Owner<dnnl_memory_desc, dnnl_memory_desc_destroy>>(what, [&](auto to) {
-      return dnnl_memory_desc_create_with_strides(to, 2, extents, dnnl_f32, strides);
+      return dnnl_memory_desc_create_with_strides(to, 2, extents, type, strides);
     });
 #else
-    check(dnnl_memory_desc_init_by_strides(&desc_, 2, extents, dnnl_f32, strides), what);
+    check(dnnl_memory_desc_init_by_strides(&desc_, 2, extents, type, strides), what);
 #endif
   }
 
@@ -150,12 +157,13 @@ class Attributes {
 /// oneDNN lists several, its own favourite first. On AVX-512 that is brgemm, which reads B where it
 /// lies: rows of 3,072 floats all fall on the same cache sets, and it drops to a third of its speed
 /// (oneDNN 2.6.3, [1024, 768] x [768, 3072] on one core: 50 against 150 GFLOP/s). The product that
-/// packs its operands first holds its speed at every shape of a GPT-2 step, so it is preferred;
-/// where it is not offered (some post-operations), the favourite is used.
+/// packs its operands first holds its speed at every shape of a GPT-2 step, so it is preferred:
+/// where it is offered, and where its scratch stays within the limit. With a 16-bit C it wants all
+/// of C as floats.
 class Matmul {
  public:
   Matmul(std::string const& what, Engine const& engine, Layout const& a, Layout const& b,
-         Layout const* bias, Layout const& c, Attributes const& attributes)
+         Layout const* bias, Layout const& c, Attributes const& attributes, Bytes limit)
       : what_(what) {
     Described const biases = bias ? bias->get() : nullptr;
 #if DNNL_VERSION_MAJOR >= 3
@@ -166,7 +174,7 @@ class Matmul {
       });
     };
     chosen_ = favourite();
-    while (!packs())
+    while (!packs_within(limit))
       if (dnnl_primitive_desc_next_impl(chosen_.get()) != dnnl_success) {
         chosen_ = favourite();
         break;
@@ -182,7 +190,7 @@ class Matmul {
             });
     auto const here = [&] { return Owned(dnnl_primitive_desc_iterator_fetch(list.get())); };
     Owned favourite = here();
-    for (chosen_ = here(); !packs(); chosen_ = here())
+    for (chosen_ = here(); !packs_within(limit); chosen_ = here())
       if (dnnl_primitive_desc_iterator_next(list.get()) != dnnl_success) {
         chosen_ = std::move(favourite);
         break;
@@ -203,12 +211,12 @@ class Matmul {
   }
 
  private:
-  bool packs() const {
+  bool packs_within(Bytes limit) const {
     char const* name = nullptr;
     check(dnnl_primitive_desc_query(chosen_.get(), dnnl_query_impl_info_str, 0,
                                     static_cast<void*>(&name)),
           what_);
-    return name && std::string_view(name).starts_with("gemm:jit");
+    return name && std::string_view(name).starts_with("gemm:jit") && scratch_bytes() <= limit;
   }
 
   using Owned = Owner<dnnl_primitive_desc, dnnl_primitive_desc_destroy>;

@@ -1,0 +1,160 @@
+// ranks: 1 2 4
+// timeout: 120
+/// Precision<bf16>: weights stay exact, layouts give the same bits, and the numbers stay close to
+/// those of float.
+#include "../run/small.hpp"
+
+using namespace tessera;
+using namespace tessera::test;
+
+namespace {
+
+using Model = Gpt2<3, 48, 3, 17, 8>;
+using Few = Batch<2, 8>;
+
+struct State {
+  std::vector<double> losses;
+  std::vector<std::vector<Real>> values, gradients;
+};
+
+template <class... Policies>
+using Trained = Trainer<Model, AdamW, ClipNorm, Policies...>;
+
+Options const options{.learning_rate = 3e-3, .weight_decay = 0.1};
+
+template <class T>
+void remember(T& trainer, State& s) {
+  for (std::string const& path : trainer.paths()) {
+    s.values.push_back(trainer.parameter(path));
+    s.values.push_back(trainer.state("exp_avg", path));
+    s.values.push_back(trainer.state("exp_avg_sq", path));
+    s.gradients.push_back(trainer.gradient(path));
+  }
+}
+
+template <class... Policies>
+State trained(int steps = 4) {
+  Trained<Policies...> trainer(world(), options);
+  State s;
+  for (int i = 0; i < steps; ++i) s.losses.push_back(trainer.step(Counting{}).loss);
+  remember(trainer, s);
+
+  Plan const& p = trainer.plan();
+  Collective const& c = trainer.engine().collective();
+  Bytes crossed = 0;
+  for (Counter const& n : {c.gathered(), c.reduced(), c.gradients_gathered(), c.exchanged()})
+    crossed += n.payload;
+  CHECK(crossed == steps * payload(p));
+  return s;
+}
+
+void check_same(State const& a, State const& b) {
+  CHECK(a.losses == b.losses);
+  REQUIRE(a.values.size() == b.values.size());
+  int different = 0;
+  for (std::size_t i = 0; i < a.values.size(); ++i)
+    different += !same_bits(a.values[i], b.values[i]);
+  CHECK(different == 0);
+}
+
+/// Relative L2 distance of two tensors.
+double apart(std::vector<Real> const& a, std::vector<Real> const& b) {
+  double difference = 0, size = 0;
+  for (std::size_t k = 0; k < a.size(); ++k) {
+    difference += std::pow(double(a[k]) - double(b[k]), 2);
+    size += std::pow(double(a[k]), 2);
+  }
+  return std::sqrt(difference / size);
+}
+
+}  // namespace
+
+TEST_CASE("every Zero stage gives the same bits, in one micro-batch and in three") {
+  State const one = trained<Precision<bf16>, Few, Zero<0>>();
+  check_same(one, trained<Precision<bf16>, Few, Zero<0>>());
+  check_same(one, trained<Precision<bf16>, Few, Zero<1>>());
+  check_same(one, trained<Precision<bf16>, Few, Zero<2>>());
+  check_same(one, trained<Precision<bf16>, Few, Zero<3>>());
+  State const three = trained<Precision<bf16>, Few, Zero<1>, Accumulate<3>, Reduce<Micro>>();
+  check_same(three, trained<Precision<bf16>, Few, Zero<3>, Accumulate<3>>());
+}
+
+TEST_CASE("weights are exact: first values are float's, and what is set is what is read") {
+  Trained<Precision<bf16>, Few, Zero<3>> low(world(), options);
+  Trained<Precision<float>, Few, Zero<3>> full(world(), options);
+  for (std::string const& path : low.paths())
+    CHECK(same_bits(low.parameter(path), full.parameter(path)));
+  std::string const path = "blocks.1.mlp.up.weight";
+  std::vector<Real> odd = low.parameter(path);
+  for (std::size_t i = 0; i < odd.size(); ++i)
+    odd[i] = Real(std::ldexp(1.0 + double(i % 97) / 96.999, int(i % 40) - 20) * (i % 3 ? 1 : -1));
+  low.set_parameter(path, odd);
+  CHECK(same_bits(low.parameter(path), odd));
+}
+
+TEST_CASE("losses and gradients are close to float's") {
+  State const low = trained<Precision<bf16>, Few, Zero<3>>(1),
+              full = trained<Precision<float>, Few, Zero<3>>(1);
+  CHECK(std::abs(low.losses[0] - full.losses[0]) < 2e-3);
+  CHECK(low.losses[0] != full.losses[0]);  // it is another type indeed
+  std::vector<std::string> paths;
+  {
+    Trained<Precision<float>, Few, Zero<3>> any(world(), options);
+    paths = any.paths();
+  }
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    // A key's bias has no gradient but noise.
+    if (paths[i].ends_with("qkv.bias")) continue;
+    CAPTURE(paths[i]);
+    // 4 * 1.03^(L + 1 - l) * 2^-8 with three layers: Megatron's bound.
+    CHECK(apart(full.gradients[i], low.gradients[i]) < 4 * 1.1255 / 256);
+  }
+  // While the loss falls as fast as it ever will, no step is farther apart than a run's end may be.
+  State const long_low = trained<Precision<bf16>, Few, Zero<3>>(20),
+              long_full = trained<Precision<float>, Few, Zero<3>>(20);
+  CHECK(long_full.losses.back() < 0.95 * long_full.losses.front());
+  for (std::size_t i = 0; i < long_full.losses.size(); ++i)
+    CHECK(std::abs(long_low.losses[i] - long_full.losses[i]) < 0.02);
+}
+
+TEST_CASE("a run goes on bitwise from its file, and float reads what bf16 wrote") {
+  Folder const folder;
+  State once, again;
+  {
+    Trained<Precision<bf16>, Few, Zero<3>> trainer(world(), options);
+    for (int i = 0; i < 3; ++i) trainer.step(Counting{});
+    trainer.save(folder / "state");
+    for (int i = 0; i < 2; ++i) trainer.step(Counting{});
+    remember(trainer, once);
+  }
+  Trained<Precision<bf16>, Few, Zero<1>> trainer(world(), options);
+  trainer.load(folder / "state");
+  Trained<Precision<float>, Few, Zero<0>> full(world(), options);
+  full.load(folder / "state");
+  for (std::string const& path : full.paths())
+    CHECK(same_bits(full.parameter(path), trainer.parameter(path)));
+  for (int i = 0; i < 2; ++i) trainer.step(Counting{});
+  remember(trainer, again);
+  check_same(once, again);
+}
+
+TEST_CASE("memory and gathers take half for weights; all of it is planned") {
+  using Low = Trained<Precision<bf16>, Few, Zero<3>>;
+  using Full = Trained<Precision<float>, Few, Zero<3>>;
+  Mesh const mesh{.data = 4, .domain = 1};
+  Plan const low = Low::plan(mesh), full = Full::plan(mesh);
+  CHECK(2 * payload(low, Do::gather) == payload(full, Do::gather));
+  CHECK(payload(low, Do::reduce) == payload(full, Do::reduce));
+  auto const bytes = [](Plan const& p, Family f) { return place(p).of(f).bytes; };
+  CHECK(2 * bytes(low, Family::weights) == bytes(full, Family::weights));
+  // Two moments of 4 bytes, and the 2 that a weight leaves out.
+  CHECK(4 * bytes(low, Family::optimizer) == 5 * bytes(full, Family::optimizer));
+  CHECK(bytes(low, Family::weights) + bytes(low, Family::optimizer) ==
+        bytes(full, Family::weights) + bytes(full, Family::optimizer));
+  CHECK(bytes(low, Family::kept) < bytes(full, Family::kept));
+  CHECK(!verify(low));
+
+  Low trainer(world(), options);
+  trainer.step(Counting{});
+  CHECK(trainer.engine().measured_memory() <= peak(trainer.plan()) + 64_MiB);
+}
