@@ -80,9 +80,8 @@ constexpr void add_reduces(Plan const& p, Row const& row, std::vector<Row>& out)
   }
 }
 
-/// Gradients that are kept whole are reduced in the update. Behind each backward the ranks would
-/// wait for one another at every layer, so for whoever is slower there: with two ranks on uneven
-/// cores that was 6 % of a step. A norm follows its reduce while the part is in the cache.
+/// Gradients that are kept whole are reduced in the update: ranks wait for one another once, not
+/// behind every layer's backward, and a norm follows its reduce while the part is in the cache.
 constexpr void add_update_reduces(Plan const& p, Row const& norm, bool first,
                                   std::vector<Row>& out) {
   bool const whole = p.layout.zero == 0, step = p.mode == Reduction::step;

@@ -104,8 +104,6 @@ class Gemm<float> {
 
   Bytes workspace() const { return workspace_; }
   double flops() const { return shape_.flops(); }
-  /// Are 16-bit operands converted, because oneDNN does not multiply them here?
-  bool converts() const { return converted_ != nullptr; }
 
   /// a, b and bias hold elements of shape.in, c of shape.out.
   void run(void const* a, void const* b, void* c, void const* bias, float const* add,

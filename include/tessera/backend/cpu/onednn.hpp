@@ -23,7 +23,8 @@ struct Unimplemented : Error {
 
 inline void check(dnnl_status_t status, std::string const& what) {
   if (status == dnnl_unimplemented)
-    throw Unimplemented(what + ": oneDNN has no implementation for this processor");
+    throw Unimplemented(
+        what + ": oneDNN has none for these types on this processor; use Precision<float>");
   if (status != dnnl_success)
     throw Error(what + ": oneDNN refuses it (status " + std::to_string(int(status)) +
                 "); DNNL_VERBOSE=1 shows what ran before");
