@@ -22,8 +22,12 @@
 #include <tessera/policy/zero.hpp>
 
 // How it is trained.
+#include <tessera/optimizer/adagrad.hpp>
+#include <tessera/optimizer/adam.hpp>
 #include <tessera/optimizer/adamw.hpp>
+#include <tessera/optimizer/lion.hpp>
 #include <tessera/optimizer/schedule.hpp>
+#include <tessera/optimizer/sgd.hpp>
 #include <tessera/plan/render.hpp>
 #include <tessera/run/tokens.hpp>
 #include <tessera/run/world.hpp>

@@ -55,7 +55,15 @@ struct AddFrozen<TraceSettings<S, T, L, F...>, P, Rest...>
                 Rest...> {};
 
 template <class O>
-inline constexpr OptimizerTable optimizer_table{O::name, O::state_names, &O::step};
+constexpr StepValues step_defaults() {
+  if constexpr (requires { O::defaults; })
+    return O::defaults;
+  else
+    return {};
+}
+template <class O>
+inline constexpr OptimizerTable optimizer_table{O::name, O::state_names, &O::step,
+                                                step_defaults<O>()};
 
 }  // namespace detail
 

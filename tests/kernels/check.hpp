@@ -3,6 +3,7 @@
 
 #include <tessera/backend/cpu/team.hpp>
 #include <tessera/core/view.hpp>
+#include <tessera/kernels/weights.hpp>
 
 #include <doctest/doctest.h>
 #include <omp.h>
@@ -77,6 +78,38 @@ bool same_on_threads(F f) {
   omp_set_num_threads(before);
   return one.size() == two.size() &&
          std::memcmp(one.data(), two.data(), one.size() * sizeof(one[0])) == 0;
+}
+
+/// Float weights as bf16 and remainders.
+struct Halves {
+  std::vector<bf16> high;
+  std::vector<std::int16_t> low;
+
+  explicit Halves(std::vector<float> const& w) : high(w.size()), low(w.size()) {
+    for (std::size_t i = 0; i < w.size(); ++i) split().set(std::int64_t(i), w[i]);
+  }
+  kernel::Split split() { return {high.data(), low.data()}; }
+  std::vector<float> joined() {
+    std::vector<float> w(high.size());
+    for (std::size_t i = 0; i < w.size(); ++i) w[i] = split().get(std::int64_t(i));
+    return w;
+  }
+};
+
+/// run(w, g) -> weights: the same bits on one and two threads, and of parts alone; parts of a flat
+/// begin at multiples of 256.
+template <class F>
+bool same_from_anywhere(std::vector<float> const& w, std::vector<float> const& g, F run) {
+  std::vector<float> const whole = run(w, g);
+  bool same = same_on_threads([&] { return run(w, g); });
+  for (std::ptrdiff_t const first : {256, 4096, 4096 + 256}) {
+    auto const part = [&](auto const& v) {
+      return std::vector<float>(v.begin() + first, v.begin() + first + 4096);
+    };
+    std::vector<float> const found = run(part(w), part(g));
+    same = same && std::equal(found.begin(), found.end(), whole.begin() + first);
+  }
+  return same;
 }
 
 }  // namespace tessera::test

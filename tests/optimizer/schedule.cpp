@@ -1,8 +1,13 @@
 #include <tessera/optimizer/schedule.hpp>
 
+#include "../fixtures/fixture.hpp"
+
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <fstream>
+#include <map>
+#include <sstream>
 #include <vector>
 
 using namespace tessera;
@@ -73,10 +78,49 @@ TEST_CASE("one cycle is torch's OneCycleLR with cosine annealing") {
   check(one_cycle(2, 0.1), {1, 4e-6});
 }
 
+// tests/fixtures/schedules.py names the same schedules in DeepSpeed's words.
+TEST_CASE("DeepSpeed's schedules are DeepSpeed's, step for step") {
+  using enum deepspeed::Rise;
+  std::map<std::string, Schedule> const schedules{
+      {"warmup_log", deepspeed::warmup(10)},
+      {"warmup_linear", deepspeed::warmup(10, 0.1, linear)},
+      {"warmup_of_one_step", deepspeed::warmup(1, 0.1)},
+      {"warmup_decay_log", deepspeed::warmup_decay(8, 20, 0.1)},
+      {"warmup_decay_linear", deepspeed::warmup_decay(8, 20, 0, linear)},
+      {"warmup_cosine_log", deepspeed::warmup_cosine(6, 20, 0.1, 0.05)},
+      {"warmup_cosine_linear", deepspeed::warmup_cosine(6, 20, 0, 1e-4, linear)},
+      {"one_cycle", deepspeed::one_cycle(0.1, 5, 9)},
+      {"one_cycle_decay", deepspeed::one_cycle(0.1, 6, 6, 0.5, 3)},
+      {"range_test", deepspeed::range_test(5, 0.7)},
+      {"range_test_staircase", deepspeed::range_test(5, 0.7, true)}};
+  std::ifstream file(test::fixture_path("schedules.txt"));
+  std::size_t found = 0;
+  for (std::string line; std::getline(file, line); ++found) {
+    std::istringstream words(line);
+    std::string name;
+    double base = 0;
+    words >> name >> base;
+    CAPTURE(name);
+    REQUIRE(schedules.contains(name));
+    std::int64_t step = 0;
+    for (double rate = 0; words >> rate; ++step) {
+      CAPTURE(step);
+      CHECK(std::abs(base * schedules.at(name)(step) - rate) < 1e-12 * base);
+    }
+    CHECK(step == 24);
+  }
+  CHECK(found == schedules.size());
+}
+
 TEST_CASE("schedules that make no sense say which number and its range") {
   CHECK(refusal([] { warmup_cosine(10, 10); }) ==
         "tessera: a schedule of 10 steps cannot warm up over 10; use 0 <= warmup < total");
   CHECK(refusal([] { warmup_linear(0, 10, 1.5); }).find("not 1.5") != std::string::npos);
   CHECK(refusal([] { one_cycle(1); }).find("total >= 2") != std::string::npos);
   CHECK(refusal([] { one_cycle(10, 0); }).find("0 < rise < 1") != std::string::npos);
+  CHECK(refusal([] { deepspeed::warmup(0); }).find("warmup >= 1") != std::string::npos);
+  CHECK(refusal([] { deepspeed::warmup_decay(9, 9); }).find("warmup < total") != std::string::npos);
+  CHECK(refusal([] { deepspeed::warmup_cosine(2, 9, 2); }).find("from <= 1") != std::string::npos);
+  CHECK(refusal([] { deepspeed::one_cycle(0.1, 0); }).find("rise 0") != std::string::npos);
+  CHECK(refusal([] { deepspeed::range_test(0); }).find("span >= 1") != std::string::npos);
 }

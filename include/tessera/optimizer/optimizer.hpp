@@ -18,6 +18,8 @@ struct StepValues {
   double decay = 0;           // weight decay
   double gradient_scale = 1;  // clipping
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double momentum = 0;
+  bool nesterov = false;
   std::int64_t step = 1;  // counts from 1
 };
 
@@ -42,6 +44,7 @@ struct OptimizerTable {
   std::string_view name{};
   std::span<std::string_view const> states{};  // their names; each one Real per weight
   void (*step)(StepRange const&, StepValues const&) = nullptr;
+  StepValues defaults{};  // its betas and epsilon where the options leave them open
 };
 
 }  // namespace tessera::inline TESSERA_SETTING

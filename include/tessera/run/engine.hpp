@@ -57,9 +57,11 @@ class Engine {
     Batches const b = batches(plan_, Source::of(data, plan_.layout.tokens));
     StepValues const v{.rate = options_.learning_rate * options_.schedule(step_),
                        .decay = options_.weight_decay,
-                       .beta1 = options_.beta1,
-                       .beta2 = options_.beta2,
-                       .epsilon = options_.epsilon,
+                       .beta1 = options_.beta1.value_or(optimizer_.defaults.beta1),
+                       .beta2 = options_.beta2.value_or(optimizer_.defaults.beta2),
+                       .epsilon = options_.epsilon.value_or(optimizer_.defaults.epsilon),
+                       .momentum = options_.momentum,
+                       .nesterov = options_.nesterov,
                        .step = step_ + 1};
     Turnout const t = executor_.run(plan_, b, v, options_.clip_norm);
     if (!t.finite) refuse(t, b);

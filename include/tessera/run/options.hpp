@@ -19,9 +19,11 @@ struct Group {
 };
 
 struct Options {
-  double learning_rate = 3e-4;  // the schedule's largest
-  Schedule schedule{};          // constant
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double learning_rate = 3e-4;                        // the schedule's largest
+  Schedule schedule{};                                // constant
+  std::optional<double> beta1{}, beta2{}, epsilon{};  // by default what the optimizer's source has
+  double momentum = 0;                                // of Sgd
+  bool nesterov = false;                              // of Sgd: looks ahead along the momentum
   double weight_decay = 0.01;  // of matrices and embeddings; vectors (norms, biases) have none
   double clip_norm = 1.0;      // with ClipNorm
   std::uint64_t seed = 1;      // of initial weights and of the data order

@@ -2,14 +2,17 @@
 #include <tessera/backend/cuda/team.hpp>
 
 #include <tessera/core/view.hpp>
-#include <tessera/kernels/adamw.hpp>
+#include <tessera/kernels/adagrad.hpp>
+#include <tessera/kernels/adam.hpp>
 #include <tessera/kernels/bias.hpp>
 #include <tessera/kernels/cross_entropy.hpp>
 #include <tessera/kernels/elementwise.hpp>
 #include <tessera/kernels/embedding.hpp>
 #include <tessera/kernels/gelu.hpp>
 #include <tessera/kernels/layer_norm.hpp>
+#include <tessera/kernels/lion.hpp>
 #include <tessera/kernels/reduce.hpp>
+#include <tessera/kernels/sgd.hpp>
 
 namespace tessera {
 
@@ -23,8 +26,8 @@ void launch_stored_as_computed(CudaTeam team) {
   using namespace kernel;
   launch<Add<T>, Accumulate<T>, Multiply<T>, Scale<T>, BiasAdd<T>, SumRows<T>, Gelu<T>,
          LayerNorm<T>, LayerNormInput<T>, LayerNormParameters<T>, EmbeddingForward<T>,
-         EmbeddingBackward<T>, PositionForward<T>, PositionBackward<T>, CrossEntropy<T>, AdamW<T>,
-         SumRanks<T>, SquaredSum<T>>(team);
+         EmbeddingBackward<T>, PositionForward<T>, PositionBackward<T>, CrossEntropy<T>, Adam<T>,
+         AdamW<T>, Sgd<T>, Adagrad<T>, Lion<T>, SumRanks<T>, SquaredSum<T>>(team);
 }
 
 void launch_stored_in_16_bits(CudaTeam team) {

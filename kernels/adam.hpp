@@ -1,4 +1,5 @@
-/// One AdamW step over a range of a flat buffer, in one pass. Loshchilov, Hutter, arXiv 1711.05101.
+/// One Adam or AdamW step over a range of a flat buffer, in one pass. Kingma, Ba, arXiv 1412.6980;
+/// Loshchilov, Hutter, arXiv 1711.05101.
 #pragma once
 
 #include <tessera/core/math.hpp>
@@ -8,16 +9,18 @@
 
 namespace tessera::inline TESSERA_SETTING::kernel {
 
-/// torch.optim.AdamW's rule, with g' = g * gradient_scale:
+/// Adam adds decay w to the gradient, AdamW takes it from the weight beside the step:
+///   g' = g * gradient_scale (+ decay w)
 ///   m = m + (1 - beta1) (g' - m)
 ///   v = beta2 v + (1 - beta2) g'^2
-///   w = w (1 - lr decay) - lr correction1 m / (sqrt(v) sqrt(correction2) + eps)
+///   w = w (1 - lr decay, or 1) - lr correction1 m / (sqrt(v) sqrt(correction2) + eps)
+/// as torch.optim.Adam and torch.optim.AdamW do.
 ///
 /// Shapes  w, m, v, g [n]
 /// Types   m, v, g T; w Plain<T> or Split; options are double, because 1 - 0.999f is not 0.001f
 /// Moves   7 * sizeof(T) bytes per element: 28 in float, as much with bf16 weights and remainders
-template <class T, class Weights = Plain<T>>
-struct AdamW {
+template <class T, class Weights = Plain<T>, bool Decoupled = false>
+struct Adam {
   Weights w;
   T *m, *v;
   T const* g;
@@ -35,18 +38,24 @@ struct AdamW {
     Weights const weight = w.from(chunk.first);
     T *const first = m + chunk.first, *const second = v + chunk.first;
     T const* const gradient = g + chunk.first;
-    W const keep = W(1 - lr * decay), step = W(lr * correction1);
+    W const joined = W(decay), keep = W(Decoupled ? 1 - lr * decay : 1);
+    W const step = W(lr * correction1);
     W const gain1 = W(1 - beta1), keep2 = W(beta2), gain2 = W(1 - beta2);
     W const root = W(std::sqrt(correction2)), least = W(eps), scale = W(gradient_scale);
     lane.each(chunk.size, [=](std::int64_t i) {
-      W const d = W(gradient[i]) * scale;
+      W const x = weight.get(i);
+      W d = W(gradient[i]) * scale;
+      if constexpr (!Decoupled) d += joined * x;
       W const mean = W(first[i]) + gain1 * (d - W(first[i]));
       W const square = keep2 * W(second[i]) + gain2 * d * d;
       first[i] = T(mean);
       second[i] = T(square);
-      weight.set(i, weight.get(i) * keep - step * mean / (sqrt_fast(square) * root + least));
+      weight.set(i, x * keep - step * mean / (sqrt_fast(square) * root + least));
     });
   }
 };
+
+template <class T, class Weights = Plain<T>>
+using AdamW = Adam<T, Weights, true>;
 
 }  // namespace tessera::inline TESSERA_SETTING::kernel
