@@ -1,5 +1,5 @@
-/// Causal attention forward and backward, useful operations only (half of the scores are masked),
-/// beside the machine's peak for matrix products.
+/// Attention forward and backward, useful operations only (scores that no query sees do not count),
+/// beside the machine's peak for matrix products. Operands in float, then in bf16.
 #include <tessera/backend/cpu/attention.hpp>
 #include <tessera/backend/cpu/gemm.hpp>
 
@@ -10,35 +10,46 @@
 
 using namespace tessera;
 
+namespace {
+
+template <class T>
+void measure(AttentionShape const& s, double peak) {
+  DType const type = sizeof(T) == sizeof(Real) ? DType::real : DType::bf16;
+  std::size_t const rows = std::size_t(s.batch * s.tokens), all = std::size_t(s.all()),
+                    packed = std::size_t(s.packed());
+  std::vector<T> qkv(rows * packed), y(rows * all), dy(rows * all, T(0.1f)), dqkv(qkv.size());
+  std::vector<float> log_sum(rows * std::size_t(s.heads));
+  std::vector<std::byte> workspace(std::size_t(attention_workspace(s, type)));
+  for (std::size_t i = 0; i < qkv.size(); ++i) qkv[i] = T(float(i * 7919 % 1001) / 1001 - 0.5f);
+  AttentionOperands const x{qkv.data(), nullptr, y.data(), log_sum.data()};
+  double const forward =
+      bench::fastest(0.5, [&] { attention_forward(s, type, x, workspace.data()); });
+  double const backward = bench::fastest(
+      0.5, [&] { attention_backward(s, type, x, dy.data(), dqkv.data(), workspace.data()); });
+  // A product costs 2 width operations a pair: two products forward, five backward.
+  double const product = 2.0 * s.pairs() * double(s.batch * s.all());
+  std::printf("%5d x %-6d %6d / %-2d x %-5d %7d %5s %9.2f %9.1f %12.2f %9.1f %8.0f %%\n",
+              int(s.batch), int(s.tokens), int(s.heads), int(s.kv_heads), int(s.width),
+              int(s.window), sizeof(T) == 2 ? "bf16" : "float", forward * 1e3,
+              2 * product / forward * 1e-9, backward * 1e3, 5 * product / backward * 1e-9,
+              100 * 7 * product / (forward + backward) / peak);
+}
+
+}  // namespace
+
 int main() {
-  struct Sizes {
-    int batch, tokens, heads, width;
-  };
   double const peak = gemm_peak(1);
   std::printf("matrix products: %.1f GFLOP/s\n", peak * 1e-9);
   std::printf(
-      "batch x tokens, heads x width   forward ms  GFLOP/s   backward ms  GFLOP/s   of peak\n");
-  for (Sizes const s : {Sizes{4, 256, 12, 64}, Sizes{32, 128, 4, 64}, Sizes{1, 1024, 12, 64},
-                        Sizes{1, 4096, 2, 64}, Sizes{2, 512, 4, 128}, Sizes{2, 512, 2, 256}}) {
-    std::size_t const all = std::size_t(s.heads) * std::size_t(s.width),
-                      rows = std::size_t(s.batch) * std::size_t(s.tokens);
-    std::vector<float> qkv(rows * 3 * all), y(rows * all), dy(rows * all, 0.1f), dqkv(qkv.size()),
-        log_sum(rows * std::size_t(s.heads));
-    for (std::size_t i = 0; i < qkv.size(); ++i) qkv[i] = float(i * 7919 % 1001) / 1001 - 0.5f;
-    double const forward = bench::fastest(0.5, [&] {
-      Attention<float>::forward(s.batch, s.tokens, s.heads, s.width, qkv.data(), y.data(),
-                                log_sum.data());
-    });
-    double const backward = bench::fastest(0.5, [&] {
-      Attention<float>::backward(s.batch, s.tokens, s.heads, s.width, dy.data(), qkv.data(),
-                                 y.data(), log_sum.data(), dqkv.data());
-    });
-    // Pairs of a query and a key it sees; a product costs 2 width operations a pair: two products
-    // forward, five backward.
-    double const pairs = 0.5 * s.tokens * (s.tokens + 1.0) * s.batch * s.heads;
-    double const product = 2.0 * pairs * s.width;
-    std::printf("%5d x %-6d %9d x %-6d %9.2f %9.1f %12.2f %9.1f %8.0f %%\n", s.batch, s.tokens,
-                s.heads, s.width, forward * 1e3, 2 * product / forward * 1e-9, backward * 1e3,
-                5 * product / backward * 1e-9, 100 * 7 * product / (forward + backward) / peak);
+      "batch x tokens   heads / kv x width  window  type  forward ms  GFLOP/s  backward ms  GFLOP/s"
+      "   of peak\n");
+  for (AttentionShape const s :
+       {AttentionShape{4, 256, 12, 12, 64}, AttentionShape{32, 128, 4, 4, 64},
+        AttentionShape{1, 1024, 12, 12, 64}, AttentionShape{2, 512, 4, 4, 128},
+        AttentionShape{2, 512, 2, 2, 256}, AttentionShape{1, 1024, 8, 2, 64},
+        AttentionShape{1, 4096, 4, 4, 64}, AttentionShape{1, 4096, 4, 4, 64, true, 512},
+        AttentionShape{1, 16384, 2, 2, 64}}) {
+    measure<float>(s, peak);
+    measure<bf16>(s, peak);
   }
 }

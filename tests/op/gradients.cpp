@@ -201,6 +201,10 @@ struct Sharing {
   SharingHead head;
 };
 
+/// Two query heads to a key and value head, a window, and documents that token 0 ends.
+template <AttentionKind Mask>
+using Attends = SelfAttention<width, 2, 1, Mask>;
+
 /// The result is a sum of two losses of one value, so neither loss op is the result.
 struct TwoLosses {
   LayerNorm<width> norm;
@@ -240,6 +244,10 @@ TEST_CASE("gradients of a user's ops: by kernels, with an attribute, an extra an
 }
 TEST_CASE("gradients of parameters that layers of a Repeat and other segments share") {
   agrees_with_differences<Sharing, Small, Accumulate<2>>({.many = 2 * sequences});
+}
+TEST_CASE("gradients of attention of several kinds") {
+  agrees_with_differences<Around<Attends<AttentionKind{.causal = false}>>, Small>({});
+  agrees_with_differences<Around<Attends<AttentionKind{.window = 2, .separator = 0}>>, Small>({});
 }
 TEST_CASE("gradients of a sum of two losses") {
   agrees_with_differences<TwoHeads, Small>({.holes = true});

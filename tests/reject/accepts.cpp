@@ -25,7 +25,8 @@ struct Model {
   TokenAndPositionEmbedding<64, 16, 32> embed;
   Repeat<2, Wider> blocks;
   CausalSelfAttention<32, 4> attention;
+  SelfAttention<32, 8, 2, AttentionKind{.window = 15}> windowed;
   TiedLmHead<64, 32> head;
 };
-static_assert(traced<Model> == 4);
+static_assert(traced<Model> == 5);
 int main() {}

@@ -79,9 +79,13 @@ struct Traits {
   bool follows = false;  // the bits count only where every operand they name is stored so already
 };
 
-/// Two extents that should be equal: a value, so that a rule prints the numbers on every compiler.
+/// Which rule a fault breaks: those of graph/rules.hpp that only a trace can check.
+enum class Misfit : std::uint8_t { extents, window };
+
+/// Two numbers that should be equal: a value, so that a rule prints them on every compiler.
 struct ShapeFault {
   std::int64_t has = 0, wants = 0;
+  Misfit what = Misfit::extents;
   constexpr explicit operator bool() const { return has != wants; }
 };
 

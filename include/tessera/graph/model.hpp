@@ -227,7 +227,13 @@ namespace detail {
 template <class Model, int I, class S>
 struct TraceIsSound : CanBeTraced<layer_of<Model, I>> {
   static constexpr Faults f = faults<layer_of<Model, I>>(segment_input<Model, I, S>(), I == 0);
-  static constexpr rule::ShapesAgree<layer_of<Model, I>, f.op, f.fault.has, f.fault.wants> shapes{};
+  static constexpr bool window = f.fault.what == Misfit::window;
+  static constexpr rule::ShapesAgree<layer_of<Model, I>, f.op, window ? 0 : f.fault.has,
+                                     window ? 0 : f.fault.wants>
+      shapes{};
+  static constexpr rule::WindowIsSmaller<layer_of<Model, I>, window ? f.fault.has : 0,
+                                         window ? f.fault.wants : 0>
+      windows{};
   static constexpr rule::ParametersAreUsed<layer_of<Model, I>, f.unused> used{};
 };
 

@@ -31,6 +31,12 @@ struct ShapesAgree {
       "tessera: inside this layer an op's operands do not fit together: Has is the extent "
       "it got, Wants the extent it takes; the chain of layers is in the notes");
 };
+template <class Layer, std::int64_t Window, std::int64_t Most>
+struct WindowIsSmaller {
+  static_assert(Window <= Most,
+                "attention: a window of all tokens or more hides nothing: leave it out, or make it "
+                "at most Most, one less than the tokens of Batch<Sequences, Tokens>");
+};
 template <class Layer, int Index>
 struct ParametersAreUsed {
   static_assert(Index < 0,
@@ -51,6 +57,12 @@ template <int Width, int Heads>
 struct HeadsDivideWidth {
   static_assert(Heads > 0 && Width % Heads == 0,
                 "attention: Width must be a multiple of Heads; change one of them");
+};
+template <int Heads, int KvHeads>
+struct KvHeadsDivideHeads {
+  static_assert(KvHeads > 0 && Heads % KvHeads == 0,
+                "attention: Heads must be a multiple of KvHeads, the key and value heads that they "
+                "share; change one of them");
 };
 template <std::int64_t First, std::int64_t Second>
 struct VocabulariesAgree {

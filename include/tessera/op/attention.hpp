@@ -1,5 +1,6 @@
-/// Causal self-attention: qkv [sequences, tokens, 3 C] -> [sequences, tokens, C]. The scores never
-/// exist whole: forward keeps the log-sum-exp of every row, backward computes the rest again.
+/// Self-attention: qkv [sequences, tokens, (heads + 2 kv_heads) width] -> [sequences, tokens, heads
+/// width], q | k | v packed and heads one after another in each. The scores never exist whole:
+/// forward keeps the log-sum-exp of every row, backward computes the rest again.
 #pragma once
 
 #include <tessera/backend/cpu/attention.hpp>
@@ -8,52 +9,159 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-struct CausalAttentionInput {  // operands: dy, qkv, y, log-sum-exp
+/// One way of attending. The number of heads follows from the operand's shape.
+struct AttentionKind {
+  int width = 0;       // of one head
+  int group = 1;       // query heads that one key and value head serves
+  bool causal = true;  // a query sees no key behind it
+  int window = 0;      // keys it sees on a side, its own among them; 0: all
+  int separator = -1;  // the token that ends a document, beyond which nothing is seen; -1: none
+
+  constexpr AttentionShape of(Shape qkv) const {
+    std::int64_t const kv_heads = qkv[-1] / width / (group + 2);
+    return {qkv[0], qkv[1], kv_heads * group, kv_heads, width, causal, window};
+  }
+};
+
+namespace detail {
+
+/// What the ops of one kind share. Operands: Before of the gradient, then qkv, then the rest.
+template <AttentionKind K>
+struct AttentionRules {
+  static constexpr ShapeFault fit(Shape qkv) {
+    if (K.window >= qkv[1]) return {K.window, qkv[1] - 1, Misfit::window};
+    std::int64_t const group = std::int64_t(K.width) * (K.group + 2);
+    return {qkv[-1], round_up(qkv[-1], group)};
+  }
+  static constexpr Shape result(Shape qkv) {
+    if (qkv.rank != 3 || fit(qkv))
+      throw "attention: expects [sequences, tokens, (heads + 2 kv_heads) width]";
+    return qkv.with(-1, K.of(qkv).all());
+  }
+  static constexpr Shape log_sum(Shape qkv) { return shape_of(qkv[0], K.of(qkv).heads, qkv[1]); }
+  static constexpr Bytes document_bytes(Shape qkv) {
+    return K.separator < 0 ? 0 : aligned(qkv[0] * 2 * qkv[1] * Bytes(sizeof(std::int32_t)));
+  }
+  static constexpr Bytes workspace(Shape qkv, DType low) {
+    return document_bytes(qkv) + attention_workspace(K.of(qkv), low);
+  }
+  static std::byte* rest(Shape qkv, void* workspace) {
+    return static_cast<std::byte*>(workspace) + document_bytes(qkv);
+  }
+  /// Documents of the batch's tokens, at the start of the workspace.
+  static std::int32_t const* documents(View<std::int32_t const> tokens, void* workspace) {
+    auto* const to = static_cast<std::int32_t*>(workspace);
+    CpuTeam{}.run(kernel::Documents{to, tokens.at, tokens.shape[0], tokens.shape[1], K.separator});
+    return to;
+  }
+  template <class Low>
+  static constexpr DType type = sizeof(Low) == sizeof(Real) ? DType::real : DType::bf16;
+};
+
+}  // namespace detail
+
+template <AttentionKind K>
+struct AttentionInput : detail::AttentionRules<K> {  // operands: dy, qkv, y, log-sum-exp
   static constexpr std::string_view name = "attention_dx";
   static constexpr auto adjoint = backward_only;
+  static constexpr Traits traits{.low_in = 0b0111, .low_out = 0b1};
   static constexpr Shape shape(Shape, Shape qkv, Shape, Shape) { return qkv; }
-  static constexpr double flops(Signature const& s) {
-    return 5.0 * double(s.in[0].count()) * double(s.in[0][1]);
+  static constexpr double flops(Signature const& s) {  // five products
+    AttentionShape const a = K.of(s.in[1]);
+    return 10.0 * a.pairs() * double(a.batch * a.all());
   }
 };
-struct CausalAttention {  // attribute: heads
+template <AttentionKind K>
+struct Attention : detail::AttentionRules<K> {
+  using Rules = detail::AttentionRules<K>;
   static constexpr std::string_view name = "attention";
+  static constexpr Traits traits{.low_in = 0b1, .low_out = 0b1};
   static constexpr int extras = 1;  // log-sum-exp [sequences, heads, tokens]
-  static constexpr Shape shape(Shape qkv, int heads) {
-    if (qkv.rank != 3 || qkv[-1] % (3 * heads) != 0)
-      throw "attention: expects [sequences, tokens, 3 C] with C a multiple of the heads";
-    return qkv.with(-1, qkv[-1] / 3);
-  }
-  static constexpr Shape extra(int, Shape qkv, int heads) {
-    return shape_of(qkv[0], heads, qkv[1]);
-  }
-  static constexpr double flops(Signature const& s) {  // half of the score matrix is masked
-    return 2.0 * double(s.out.count()) * double(s.out[1]);
+  static constexpr ShapeFault check(Shape qkv) { return Rules::fit(qkv); }
+  static constexpr Shape shape(Shape qkv) { return Rules::result(qkv); }
+  static constexpr Shape extra(int, Shape qkv) { return Rules::log_sum(qkv); }
+  static constexpr double flops(Signature const& s) {  // two products
+    AttentionShape const a = K.of(s.in[0]);
+    return 4.0 * a.pairs() * double(a.batch * a.all());
   }
   static constexpr void adjoint(auto& d) {
-    d.to(0, apply<CausalAttentionInput>(d.settings(), d.dy(), d.in(0), d.y(), d.extra(0)));
+    d.to(0, apply<AttentionInput<K>>(d.dy(), d.in(0), d.y(), d.extra(0)));
   }
 };
-template <>
-struct kernels<CausalAttention, Cpu> {
-  static void run(Call const& c, View<Real> y, View<Real const> qkv, View<Real> log_sum) {
-    Attention<Real>::forward(int(y.shape[0]), int(y.shape[1]), c.attribute,
-                             int(y.shape[2]) / c.attribute, qkv.at, y.at, log_sum.at);
-  }
-};
-template <>
-struct kernels<CausalAttentionInput, Cpu> {
-  static void run(Call const& c, View<Real> dqkv, View<Real const> dy, View<Real const> qkv,
-                  View<Real const> y, View<Real const> log_sum) {
-    Attention<Real>::backward(int(y.shape[0]), int(y.shape[1]), c.attribute,
-                              int(y.shape[2]) / c.attribute, dy.at, qkv.at, y.at, log_sum.at,
-                              dqkv.at);
-  }
-};
-static_assert(complete<CausalAttention> && complete<CausalAttentionInput>);
 
-constexpr Value causal_attention(Value qkv, int heads) {
-  return apply<CausalAttention>(Settings{.attribute = heads}, qkv);
+/// The same with the batch's tokens as last operand: they say where documents end.
+template <AttentionKind K>
+struct DocumentAttentionInput : AttentionInput<K> {
+  static constexpr Traits traits{.low_in = 0b00111, .low_out = 0b1};
+  static constexpr Shape shape(Shape, Shape qkv, Shape, Shape, Shape) { return qkv; }
+};
+template <AttentionKind K>
+struct DocumentAttention : Attention<K> {
+  using Rules = detail::AttentionRules<K>;
+  static constexpr ShapeFault check(Shape qkv, Shape) { return Rules::fit(qkv); }
+  static constexpr Shape shape(Shape qkv, Shape) { return Rules::result(qkv); }
+  static constexpr Shape extra(int, Shape qkv, Shape) { return Rules::log_sum(qkv); }
+  static constexpr void adjoint(auto& d) {
+    d.to(0, apply<DocumentAttentionInput<K>>(d.dy(), d.in(0), d.y(), d.extra(0), d.in(1)));
+  }
+};
+
+template <AttentionKind K>
+struct kernels<Attention<K>, Cpu> {
+  using Rules = detail::AttentionRules<K>;
+  static constexpr Bytes workspace(Signature const& s) { return Rules::workspace(s.in[0], s.low); }
+  template <class Low>
+  static void run(Call const& c, View<Low> y, View<Low const> qkv, View<Real> log_sum) {
+    attention_forward(K.of(qkv.shape), Rules::template type<Low>,
+                      {qkv.at, nullptr, y.at, log_sum.at}, c.workspace);
+  }
+};
+template <AttentionKind K>
+struct kernels<AttentionInput<K>, Cpu> {
+  using Rules = detail::AttentionRules<K>;
+  static constexpr Bytes workspace(Signature const& s) { return Rules::workspace(s.in[1], s.low); }
+  template <class Low>
+  static void run(Call const& c, View<Low> dqkv, View<Low const> dy, View<Low const> qkv,
+                  View<Low const> y, View<Real const> log_sum) {
+    attention_backward(K.of(qkv.shape), Rules::template type<Low>,
+                       {qkv.at, nullptr, const_cast<Low*>(y.at), const_cast<Real*>(log_sum.at)},
+                       dy.at, dqkv.at, c.workspace);
+  }
+};
+template <AttentionKind K>
+struct kernels<DocumentAttention<K>, Cpu> : kernels<Attention<K>, Cpu> {
+  using Rules = detail::AttentionRules<K>;
+  template <class Low>
+  static void run(Call const& c, View<Low> y, View<Low const> qkv, View<std::int32_t const> tokens,
+                  View<Real> log_sum) {
+    attention_forward(K.of(qkv.shape), Rules::template type<Low>,
+                      {qkv.at, Rules::documents(tokens, c.workspace), y.at, log_sum.at},
+                      Rules::rest(qkv.shape, c.workspace));
+  }
+};
+template <AttentionKind K>
+struct kernels<DocumentAttentionInput<K>, Cpu> : kernels<AttentionInput<K>, Cpu> {
+  using Rules = detail::AttentionRules<K>;
+  template <class Low>
+  static void run(Call const& c, View<Low> dqkv, View<Low const> dy, View<Low const> qkv,
+                  View<Low const> y, View<Real const> log_sum, View<std::int32_t const> tokens) {
+    attention_backward(K.of(qkv.shape), Rules::template type<Low>,
+                       {qkv.at, Rules::documents(tokens, c.workspace), const_cast<Low*>(y.at),
+                        const_cast<Real*>(log_sum.at)},
+                       dy.at, dqkv.at, Rules::rest(qkv.shape, c.workspace));
+  }
+};
+static_assert(complete<Attention<AttentionKind{.width = 8}>> &&
+              complete<DocumentAttention<AttentionKind{.width = 8, .separator = 0}>>);
+
+/// Attention of one kind. With a separator it reads the batch's tokens.
+template <AttentionKind K>
+constexpr Value attention(Value qkv) {
+  if constexpr (K.separator < 0)
+    return apply<Attention<K>>(qkv);
+  else
+    return apply<DocumentAttention<K>>(
+        qkv, field(qkv, Field::tokens, shape_of(qkv.shape()[0], qkv.shape()[1])));
 }
 
 }  // namespace tessera::inline TESSERA_SETTING

@@ -1,87 +1,147 @@
-/// Causal self-attention on cores. Scores exist for one tile of queries and keys at a time, on the
-/// stack of the thread that works on it (below 256 KiB), so memory is linear in tokens.
+/// Self-attention on cores. Scores exist for one tile of queries and keys at a time, on the stack
+/// of the thread that works on it (below 320 KiB), so memory is linear in tokens.
 #pragma once
 
 #include <tessera/backend/cpu/attention_tile.hpp>
 #include <tessera/backend/cpu/team.hpp>
-#include <tessera/core/setting.hpp>
 #include <tessera/kernels/attention.hpp>
+#include <tessera/kernels/elementwise.hpp>
 
 #include <cstddef>
 
 namespace tessera::inline TESSERA_SETTING {
 
-/// qkv [batch, tokens, 3 C] (q | k | v, heads one after another in each) -> y [batch, tokens, C]
-/// and log_sum [batch, heads, tokens]; width: of one head. The same bits for any number of threads.
-template <class T>
-struct Attention {
-  static void forward(int batch, int tokens, int heads, int width, T const* qkv, T* y, T* log_sum) {
-    CpuTeam{}.run(kernel::Attention<T>{y, log_sum, qkv, batch, tokens, heads, width});
-  }
-  static void backward(int batch, int tokens, int heads, int width, T const* dy, T const* qkv,
-                       T const* y, T const* log_sum, T* dqkv) {
-    CpuTeam{}.run(
-        kernel::AttentionInput<T>{dqkv, dy, qkv, y, log_sum, batch, tokens, heads, width});
-  }
+/// Pointers are to elements of the operands' type. The same bits for any number of threads.
+struct AttentionOperands {
+  void const* qkv;                // [batch, tokens, packed]
+  std::int32_t const* documents;  // of kernel::Documents; null: a sequence is one
+  void* y;                        // [batch, tokens, heads * width]
+  Real* log_sum;                  // [batch, heads, tokens]
 };
+
+/// Heads that tiles are made for: whole vectors of eight.
+constexpr bool has_attention_tiles(std::int64_t width) {
+  return sizeof(Real) == sizeof(float) && width >= 8 && width <= simd::widest && width % 8 == 0;
+}
+
+/// Bytes of workspace of a call, forward or backward: what is summed or computed in Real, where
+/// operands are stored otherwise.
+constexpr Bytes attention_workspace(AttentionShape const& s, DType type) {
+  if (type == DType::real) return 0;
+  std::int64_t const token =
+      has_attention_tiles(s.width) ? 2 * s.kv_heads * s.width : 2 * (s.packed() + s.all());
+  return s.batch * s.tokens * token * Bytes(sizeof(Real));
+}
 
 namespace detail {
 
-/// Heads that tiles are made for: whole vectors of eight.
-constexpr bool has_tiles(int width) {
-  return width >= 8 && width <= simd::widest && width % 8 == 0;
-}
+/// Query heads of all sequences; head r is number r % heads of sequence r / heads.
+struct TiledHeads {
+  AttentionShape s;
+  AttentionOperands x;
+  void const* dy;
+  DType type;
 
-/// Head r is number r % heads of sequence r / heads.
-struct Heads {
-  int batch, tokens, heads, width;
-  float const *qkv, *y, *dy;
-
-  int count() const { return batch * heads; }
-  kernel::detail::HeadPlace place() const { return {tokens, heads, width}; }
-  simd::Head operator[](int r) const {
-    std::ptrdiff_t const all = place().all(), plain = place().plain(r);
-    float const* const q = qkv + place().packed(r);
-    return {q, q + all, q + 2 * all, y + plain, dy + plain, 3 * all, all, tokens, width};
+  simd::Rows rows(void const* base, std::int64_t offset, std::int64_t stride) const {
+    auto* const at = static_cast<std::byte*>(const_cast<void*>(base));
+    return {at ? at + offset * size_of(type) : nullptr, std::ptrdiff_t(stride), type};
+  }
+  simd::Head operator[](std::int64_t r) const {
+    kernel::detail::HeadPlace const place{s};
+    return {rows(x.qkv, place.queries(r), s.packed()),
+            rows(x.qkv, place.keys(r), s.packed()),
+            rows(x.qkv, place.values(r), s.packed()),
+            rows(x.y, place.plain(r), s.all()),
+            rows(dy, place.plain(r), s.all()),
+            int(s.tokens),
+            int(s.width),
+            kernel::Visible::of(s, x.documents, place.sequence(r))};
   }
 };
 
-}  // namespace detail
-
-template <>
-inline void Attention<float>::forward(int batch, int tokens, int heads, int width, float const* qkv,
-                                      float* y, float* log_sum) {
-  if (!detail::has_tiles(width)) {
-    CpuTeam{}.run(kernel::Attention<float>{y, log_sum, qkv, batch, tokens, heads, width});
-    return;
-  }
-  detail::Heads const all{batch, tokens, heads, width, qkv, y, y};
-  int const size = simd::tile_size(width), tiles = (tokens + size - 1) / size;
-  auto const tile = [&](int r, int t) {
-    simd::attend(all[r], t * size, y + all.place().plain(r), log_sum + std::ptrdiff_t(r) * tokens);
+/// A tile of queries is a task of its own, so few heads still use every thread.
+inline void tiled_forward(TiledHeads const& all) {
+  AttentionShape const& s = all.s;
+  int const size = simd::tile_size(int(s.width)), tiles = (int(s.tokens) + size - 1) / size;
+  auto const tile = [&](std::int64_t r, int t) {
+    simd::attend(all[r], t * size, reinterpret_cast<float*>(all.x.log_sum) + r * s.tokens);
   };
-// A tile of queries is a task of its own, so few heads still use every thread.
 #pragma omp parallel for collapse(2) schedule(dynamic)
-  for (int r = 0; r < all.count(); ++r)
+  for (std::int64_t r = 0; r < s.batch * s.heads; ++r)
     for (int t = 0; t < tiles; ++t) tile(r, t);
 }
 
-template <>
-inline void Attention<float>::backward(int batch, int tokens, int heads, int width, float const* dy,
-                                       float const* qkv, float const* y, float const* log_sum,
-                                       float* dqkv) {
-  if (!detail::has_tiles(width)) {
-    CpuTeam{}.run(
-        kernel::AttentionInput<float>{dqkv, dy, qkv, y, log_sum, batch, tokens, heads, width});
+/// A key and value head is a task: its query heads add to its gradient in order. sums: where that
+/// happens if dqkv does not hold floats, [batch, kv_heads, 2, tokens, width].
+inline void tiled_backward(TiledHeads const& all, void* dqkv, float* sums) {
+  AttentionShape const& s = all.s;
+  kernel::detail::HeadPlace const place{s};
+  auto const serve = [&](std::int64_t row) {
+    std::int64_t const first = row * s.group();
+    simd::Rows const dk = all.rows(dqkv, place.keys(first), s.packed()),
+                     dv = all.rows(dqkv, place.values(first), s.packed());
+    std::int64_t const one = s.tokens * s.width;
+    float* const own = sums + row * 2 * one;
+    simd::KeyGradients to{dk.floats(), dv.floats(), dk.stride, false};
+    if (dk.low()) to = {own, own + one, std::ptrdiff_t(s.width), false};
+    for (std::int64_t r = first; r < first + s.group(); ++r, to.add = true)
+      simd::attend_back(all[r], reinterpret_cast<float*>(all.x.log_sum) + r * s.tokens,
+                        all.rows(dqkv, place.queries(r), s.packed()), to);
+    if (!dk.low()) return;
+    simd::write_rows(to.k, nullptr, int(s.tokens), int(s.width), int(s.width), dk);
+    simd::write_rows(to.v, nullptr, int(s.tokens), int(s.width), int(s.width), dv);
+  };
+#pragma omp parallel for schedule(dynamic)
+  for (std::int64_t row = 0; row < s.batch * s.kv_heads; ++row) serve(row);
+}
+
+/// A copy in Real of an operand that is stored otherwise.
+inline Real* widened(void const* from, std::int64_t n, Real*& workspace) {
+  Real* const to = workspace;
+  workspace += n;
+  CpuTeam{}.run(kernel::Convert<Real, bf16>{.y = {to, shape_of(n)},
+                                            .x = {static_cast<bf16 const*>(from), shape_of(n)}});
+  return to;
+}
+inline void narrowed(Real const* from, std::int64_t n, void* to) {
+  CpuTeam{}.run(kernel::Convert<bf16, Real>{.y = {static_cast<bf16*>(to), shape_of(n)},
+                                            .x = {from, shape_of(n)}});
+}
+
+}  // namespace detail
+
+/// y and log_sum of the operands.
+inline void attention_forward(AttentionShape const& s, DType type, AttentionOperands const& x,
+                              void* workspace) {
+  if (has_attention_tiles(s.width)) return detail::tiled_forward({s, x, nullptr, type});
+  std::int64_t const rows = s.batch * s.tokens;
+  auto* room = static_cast<Real*>(workspace);
+  bool const low = type != DType::real;
+  auto const* const qkv =
+      low ? detail::widened(x.qkv, rows * s.packed(), room) : static_cast<Real const*>(x.qkv);
+  Real* const y = low ? room : static_cast<Real*>(x.y);
+  CpuTeam{}.run(kernel::Attention<Real>{y, x.log_sum, qkv, s, x.documents});
+  if (low) detail::narrowed(y, rows * s.all(), x.y);
+}
+
+/// The gradient of qkv, from that of y and what forward has left.
+inline void attention_backward(AttentionShape const& s, DType type, AttentionOperands const& x,
+                               void const* dy, void* dqkv, void* workspace) {
+  if (has_attention_tiles(s.width))
+    return detail::tiled_backward({s, x, dy, type}, dqkv, static_cast<float*>(workspace));
+  std::int64_t const rows = s.batch * s.tokens;
+  if (type == DType::real) {
+    CpuTeam{}.run(kernel::AttentionInput<Real>{
+        static_cast<Real*>(dqkv), static_cast<Real const*>(dy), static_cast<Real const*>(x.qkv),
+        static_cast<Real const*>(x.y), x.log_sum, s, x.documents});
     return;
   }
-  detail::Heads const all{batch, tokens, heads, width, qkv, y, dy};
-#pragma omp parallel for schedule(dynamic)
-  for (int r = 0; r < all.count(); ++r) {
-    float* const dq = dqkv + all.place().packed(r);
-    std::ptrdiff_t const part = all.place().all();
-    simd::attend_back(all[r], log_sum + std::ptrdiff_t(r) * tokens, dq, dq + part, dq + 2 * part);
-  }
+  auto* room = static_cast<Real*>(workspace);
+  Real const *const qkv = detail::widened(x.qkv, rows * s.packed(), room),
+                    *const y = detail::widened(x.y, rows * s.all(), room),
+                    *const up = detail::widened(dy, rows * s.all(), room);
+  CpuTeam{}.run(kernel::AttentionInput<Real>{room, up, qkv, y, x.log_sum, s, x.documents});
+  detail::narrowed(room, rows * s.packed(), dqkv);
 }
 
 }  // namespace tessera::inline TESSERA_SETTING

@@ -36,6 +36,7 @@ inline constexpr int lanes = 4;
 typedef float Vec __attribute__((vector_size(4 * lanes)));
 typedef std::uint32_t Bits __attribute__((vector_size(4 * lanes)));
 typedef std::int32_t Ints __attribute__((vector_size(4 * lanes)));
+typedef std::uint16_t Halves __attribute__((vector_size(2 * lanes)));
 
 /// f(0), f(1), ... with constants, so that arrays of vectors stay in registers.
 template <int N, class F>
@@ -72,6 +73,20 @@ template <int N, class F>
   if (n >= lanes) [[likely]]
     return store(to, x);
   store_some(to, x, n);
+}
+
+/// Floats of the bits of bf16 values, and those bits, rounded to the nearest, ties to even.
+[[gnu::always_inline]] inline Vec load_bf16(void const* from) {
+  Halves x;
+  std::memcpy(&x, from, sizeof x);
+  return __builtin_bit_cast(Vec, __builtin_convertvector(x, Bits) << 16);
+}
+[[gnu::always_inline]] inline void store_bf16(void* to, Vec value) {
+  Bits const u = __builtin_bit_cast(Bits, value);
+  Bits const nearest = u + 0x7fffu + (u >> 16 & 1u), quiet = u | 0x400000u;
+  Bits const nan = __builtin_bit_cast(Bits, (u & 0x7fffffffu) > 0x7f800000u);
+  Halves const x = __builtin_convertvector(((nan & quiet) | (~nan & nearest)) >> 16, Halves);
+  std::memcpy(to, &x, sizeof x);
 }
 
 [[gnu::always_inline]] inline Vec splat(float x) {

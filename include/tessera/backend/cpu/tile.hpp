@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tessera/backend/cpu/simd.hpp>
+#include <tessera/core/dtype.hpp>
 
 #include <cstddef>
 #include <type_traits>
@@ -92,22 +93,55 @@ template <int Rows>
   });
 }
 
+/// Rows of floats, or of 16-bit values that become floats when they are read.
+struct Rows {
+  std::byte* at;
+  std::ptrdiff_t stride;  // elements
+  DType type;
+
+  bool low() const { return type != DType::real; }
+  Rows from(std::ptrdiff_t row) const { return {at + row * stride * size_of(type), stride, type}; }
+  float* floats() const { return reinterpret_cast<float*>(at); }
+};
+
 /// to[r, 0 .. padded) = from[r, 0 .. cols) for r < rows, 0 in between.
-inline void copy_rows(float const* from, std::ptrdiff_t stride, int rows, int cols, int padded,
-                      float* to) {
-  for (int r = 0; r < rows; ++r)
-    for (int c = 0; c < padded; c += lanes)
-      store(to + r * padded + c, load(from + r * stride + c, cols - c));
+inline void copy_rows(Rows from, int rows, int cols, int padded, float* to) {
+  for (int r = 0; r < rows; ++r, to += padded) {
+    Rows const row = from.from(r);
+    int c = 0;
+    if (row.low()) {
+      auto const* const low = reinterpret_cast<bf16 const*>(row.at);
+      for (; c + lanes <= cols; c += lanes) store(to + c, load_bf16(low + c));
+      for (; c < cols; ++c) to[c] = float(low[c]);
+      for (; c < padded; ++c) to[c] = 0;
+    }
+    for (; c < padded; c += lanes) store(to + c, load(row.floats() + c, cols - c));
+  }
+}
+/// to[r, 0 .. cols) = factors[r] * from[r, 0 .. cols) for r < rows; null: factors of 1.
+inline void write_rows(float const* from, float const* factors, int rows, int cols, int padded,
+                       Rows to) {
+  for (int r = 0; r < rows; ++r, from += padded) {
+    Rows const row = to.from(r);
+    float const factor = factors ? factors[r] : 1;
+    int c = 0;
+    if (row.low()) {
+      auto* const low = reinterpret_cast<bf16*>(row.at);
+      for (; c + lanes <= cols; c += lanes) store_bf16(low + c, factor * load(from + c));
+      for (; c < cols; ++c) low[c] = bf16(factor * from[c]);
+    }
+    for (; c < cols; c += lanes) store(row.floats() + c, factor * load(from + c), cols - c);
+  }
 }
 
 /// to[c, r] = scale * from[r, c]: padded rows of height floats; 0 where from ends.
-inline void copy_transposed(float const* from, std::ptrdiff_t stride, int rows, int cols,
-                            int padded, int height, float scale, float* to) {
+inline void copy_transposed(float const* from, int rows, int padded, int height, float scale,
+                            float* to) {
   for (int r = 0; r < height; r += lanes)
     for (int c = 0; c < padded; c += lanes) {
       Vec x[lanes];
       unrolled<lanes>([&](auto i) TESSERA_INLINED {
-        x[i] = r + i < rows ? scale * load(from + (r + i) * stride + c, cols - c) : Vec{};
+        x[i] = r + i < rows ? scale * load(from + (r + i) * padded + c) : Vec{};
       });
       transpose(x);
       unrolled<lanes>([&](auto i) TESSERA_INLINED { store(to + (c + i) * height + r, x[i]); });
