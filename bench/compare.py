@@ -147,6 +147,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--programs", type=pathlib.Path, default=pathlib.Path("build/compare"))
     parser.add_argument("--size", default="gpt2", choices=SIZES)
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one round")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names that contain one of these")
@@ -168,9 +169,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("compare.py: stopped"))  # ends its ranks too
     options = arguments()
     contestants = [
-        *ours(options.programs, options.size),
-        *peers(os.environ.get("TESSERA_PEERS"), options.programs, options.size),
-        *llmc(options.programs, options.size),
+        *ours(options.programs, options.size, options.precision),
+        *peers(os.environ.get("TESSERA_PEERS"), options.programs, options.size, options.precision),
+        *llmc(options.programs, options.size, options.precision),
     ]
     if options.only:
         def chosen(name):
@@ -185,7 +186,7 @@ def main():
         return
 
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    results = HERE / "results" / f"compare-{options.size}-{stamp}.jsonl"
+    results = HERE / "results" / f"compare-{options.size}-{options.precision}-{stamp}.jsonl"
     results.parent.mkdir(exist_ok=True)
     file = results.open("w")
 
@@ -193,7 +194,7 @@ def main():
         print(json.dumps(values), file=file, flush=True)
 
     record(kind="machine", cpu=cpu_name(), cores=CORES, system=platform.platform(), time=stamp,
-           size=options.size, flops=flops_of(options.size)[0])
+           size=options.size, precision=options.precision, flops=flops_of(options.size)[0])
     steps = ["--steps", str(options.steps), "--warmup", str(options.warmup)]
     given = ["--data", write_tokens(options.programs, options.size), "--memory-steps", "1"]
     for c in contestants:
@@ -221,7 +222,7 @@ def main():
             record(kind="median", name=c.name, ranks=c.ranks, **s)
     _, _, _, sequences, length = SIZES[options.size]
     print(f"{cpu_name()}, {CORES} cores; {options.size}, {sequences} x {length} tokens a step,"
-          f" fp32; medians of {options.rounds} x {options.steps} steps\n")
+          f" {options.precision}; medians of {options.rounds} x {options.steps} steps\n")
     print("\n".join(table(contestants, options.size)))
     print(f"\nof bound: the time of the step's GEMMs alone over the step's. ours is: how many times"
           f" faster {OURS} is\n(1 rank) or {OURS} Zero<3> (2 ranks). busy: the share of the machine"

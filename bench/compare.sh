@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A GPT-2 training step, ours and everyone else's, in one interleaved run: see docs/benchmarks.md.
 #
-#   bench/compare.sh [--quick | --rounds R] [--size gpt2|tiny] [--only NAME...] [--list]
-#                    [--steps N] [--warmup W] [--max-foreign SHARE]
+#   bench/compare.sh [--quick | --rounds R] [--size gpt2|tiny] [--precision fp32|bf16]
+#                    [--only NAME...] [--list] [--steps N] [--warmup W] [--max-foreign SHARE]
 #
 # TESSERA_PEERS  a Python, or its virtual environment, with torch (and deepspeed): their rows
 # LLMC           a directory with llm.c's train_gpt2.c: its row
@@ -12,11 +12,13 @@ set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE # set on some clouds; they slow OpenBLAS and torch
 
-size=gpt2 arguments=("$@")
+size=gpt2 precision=fp32 arguments=("$@")
 while [ $# -gt 0 ]; do
   case $1 in
     --size) size=${2:-} ;;
     --size=*) size=${1#*=} ;;
+    --precision) precision=${2:-} ;;
+    --precision=*) precision=${1#*=} ;;
     -h | --help) exec sed -n '2,/^set/s/^# \{0,1\}//p' "$0" ;;
   esac
   shift
@@ -25,6 +27,12 @@ if [ "$size" != gpt2 ] && [ "$size" != tiny ]; then
   echo "bench/compare.sh: --size is gpt2 or tiny, not '$size'" >&2
   exit 2
 fi
+
+case $precision in
+  fp32) type=float ;;
+  bf16) type=bf16 ;;
+  *) echo "bench/compare.sh: --precision is fp32 or bf16, not '$precision'" >&2 && exit 2 ;;
+esac
 
 out=${TESSERA_BUILD:-build}/compare
 mkdir -p "$out"
@@ -43,8 +51,8 @@ ours=(mpicxx -std=c++20 -O2 -march=native -fopenmp -DOMPI_SKIP_MPICXX -DMPICH_SK
 if command -v mpicxx >/dev/null && [ -f bench/gpt2.cpp ]; then
   # One program per stage: a layout is part of the program.
   for stage in 0 1 2 3; do
-    build "gpt2_${size}_zero$stage" "${ours[@]}" \
-      "-DTESSERA_SIZE=$size" "-DTESSERA_POLICIES=Zero<$stage>" bench/gpt2.cpp -ldnnl
+    build "gpt2_${size}_${precision}_zero$stage" "${ours[@]}" "-DTESSERA_SIZE=$size" \
+      "-DTESSERA_POLICIES=Zero<$stage>, Precision<$type>" bench/gpt2.cpp -ldnnl
   done
 fi
 if [ -f bench/gemm_bound.cpp ]; then

@@ -19,7 +19,7 @@ class Contestant:
         self.runs = []  # one dict per round
 
 
-def ours(programs, size):
+def ours(programs, size, precision):
     mpi = []
     if shutil.which("mpirun"):
         version = subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout
@@ -35,16 +35,17 @@ def ours(programs, size):
         return ""
 
     bound = "gemm_bound"
-    yield Contestant(BOUND, [str(programs / bound), "--size", size], missing=why(bound))
-    single = f"gpt2_{size}_zero0"
+    command = [str(programs / bound), "--size", size, "--precision", precision]
+    yield Contestant(BOUND, command, missing=why(bound))
+    single = f"gpt2_{size}_{precision}_zero0"
     yield Contestant(OURS, [str(programs / single)], missing=why(single))
     for stage in (0, 1, 2, 3):
-        program = f"gpt2_{size}_zero{stage}"
+        program = f"gpt2_{size}_{precision}_zero{stage}"
         command = ["mpirun", *mpi, "-n", "2", str(programs / program)]
         yield Contestant(f"{OURS} Zero<{stage}>", command, 2, why(program, needs_mpi=True))
 
 
-def peers(where, programs, size):
+def peers(where, programs, size, precision):
     python, found = None, {}
     missing = "TESSERA_PEERS is not set"
     if where:
@@ -68,7 +69,8 @@ def peers(where, programs, size):
         if ranks > 1:
             command += ["-m", "torch.distributed.run", "--standalone"]
             command += ["--nproc-per-node", str(ranks)]
-        return [*command, str(HERE / "peers" / name), "--size", size, *options]
+        command += [str(HERE / "peers" / name), "--size", size, "--precision", precision]
+        return [*command, *options]
 
     one_compiler = {"TORCHINDUCTOR_COMPILE_THREADS": "1"}  # no helpers that hold memory
     torch = lacks("torch", "numpy")
@@ -90,9 +92,11 @@ def extensions(programs):
     return programs.resolve() / "torch_extensions"
 
 
-def llmc(programs, size):
+def llmc(programs, size, precision):
     program = programs / "llmc"
     missing = "" if program.exists() else f"did not build, see {program}.log"
+    if precision != "fp32":
+        missing = "its CPU program has fp32 only"
     if not os.environ.get("LLMC"):
         missing = "LLMC is not set"
     yield Contestant("llm.c", [str(program), "--size", size], missing=missing)

@@ -3,6 +3,7 @@
 /// can beat without a faster product. Prints {"seconds": [...]}, one number per repetition.
 #include <tessera/op/cross_entropy.hpp>
 
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -20,34 +21,41 @@ struct Product {
   Gemm<float> gemm{shape, Cpu::gemm_workspace};
 };
 
+/// Forward, for the input's gradient and for the weight's, which is real.
 template <class Size>
-std::vector<Product> products() {
+std::vector<Product> products(DType low) {
   constexpr std::int64_t n = Size::sequences * Size::tokens, c = Size::width, v = Size::vocabulary;
   std::vector<Product> all;
-  auto const linear = [&](std::int64_t in, std::int64_t out, int times, std::int64_t rows) {
-    all.push_back({{.m = rows, .n = out, .k = in, .transpose_b = true}, times});
-    all.push_back({{.m = rows, .n = in, .k = out}, times});
-    all.push_back({{.m = out, .n = in, .k = rows, .transpose_a = true}, times});
+  auto const linear = [&](std::int64_t in, std::int64_t out, int times, std::int64_t rows,
+                          DType result, DType gradient) {
+    all.push_back(
+        {{.m = rows, .n = out, .k = in, .transpose_b = true, .in = low, .out = result}, times});
+    all.push_back({{.m = rows, .n = in, .k = out, .in = low, .out = gradient}, times});
+    all.push_back({{.m = out, .n = in, .k = rows, .transpose_a = true, .in = low}, times});
   };
-  linear(c, 3 * c, Size::layers, n);
-  linear(c, c, Size::layers, n);
-  linear(c, 4 * c, Size::layers, n);
-  linear(4 * c, c, Size::layers, n);
-  std::int64_t const chunk = loss_chunk(n, v);  // the head's products come in these pieces
-  linear(c, v, int(n / chunk), chunk);
+  linear(c, 3 * c, Size::layers, n, low, low);
+  linear(c, c, Size::layers, n, low, low);
+  linear(c, 4 * c, Size::layers, n, low, low);
+  linear(4 * c, c, Size::layers, n, low, low);
+  // The head's products come in these pieces; logits are real, and so are sums over blocks.
+  std::int64_t const chunk = loss_chunk(n, v), block = loss_block(v, low);
+  linear(c, block, int((n + chunk - 1) / chunk * ((v + block - 1) / block)), chunk, DType::real,
+         block < v ? DType::real : low);
   return all;
 }
 
 template <class Size>
-void measure(int steps, int warmup) {
-  std::vector<Product> const all = products<Size>();
+void measure(DType low, int steps, int warmup) {
+  std::vector<Product> const all = products<Size>(low);
   std::size_t a = 0, b = 0, d = 0;
   for (Product const& p : all) {
     GemmShape const& s = p.shape;
     a = std::max(a, std::size_t(s.m * s.k)), b = std::max(b, std::size_t(s.k * s.n));
     d = std::max(d, std::size_t(s.m * s.n));
   }
-  std::vector<float> left(a, 0.01f), right(b, 0.02f), out(d, 0.f);
+  // Either half of such a float is the same number in bf16.
+  std::vector<float> left(a, std::bit_cast<float>(0x3c233c23u)), right(b, left[0]);
+  std::vector<float> out(d, 0.f);
   std::vector<std::byte> workspace(static_cast<std::size_t>(Cpu::gemm_workspace));
   std::string seconds;
   for (int i = 0; i < warmup + steps; ++i) {
@@ -66,11 +74,15 @@ void measure(int steps, int warmup) {
 
 int main(int argc, char** argv) {
   std::string size = "gpt2";
+  DType low = DType::real;
   int steps = 3, warmup = 1;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (!std::strcmp(argv[i], "--size")) size = argv[i + 1];
+    if (!std::strcmp(argv[i], "--precision") && !std::strcmp(argv[i + 1], "bf16"))
+      low = DType::bf16;
     if (!std::strcmp(argv[i], "--steps")) steps = std::atoi(argv[i + 1]);
     if (!std::strcmp(argv[i], "--warmup")) warmup = std::atoi(argv[i + 1]);
   }
-  size == "tiny" ? measure<sizes::tiny>(steps, warmup) : measure<sizes::gpt2>(steps, warmup);
+  size == "tiny" ? measure<sizes::tiny>(low, steps, warmup)
+                 : measure<sizes::gpt2>(low, steps, warmup);
 }

@@ -22,7 +22,8 @@ loss_of = torch.compile(model) if contestant.options.compile else model
 
 
 def step():
-    loss = loss_of(contestant.tokens, contestant.targets)
+    with contestant.autocast():
+        loss = loss_of(contestant.tokens, contestant.targets)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
     optimizer.step()

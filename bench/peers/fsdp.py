@@ -3,7 +3,7 @@
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from gpt2 import Contestant, adamw
 
@@ -11,9 +11,12 @@ dist.init_process_group("gloo")
 contestant = Contestant()
 mesh = init_device_mesh("cpu", (contestant.ranks,))
 model = contestant.model()
+types = MixedPrecisionPolicy()
+if contestant.bf16:
+    types = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
 for block in model.blocks:
-    fully_shard(block, mesh=mesh)
-fully_shard(model, mesh=mesh)
+    fully_shard(block, mesh=mesh, mp_policy=types)
+fully_shard(model, mesh=mesh, mp_policy=types)
 optimizer = adamw(model)
 
 

@@ -4,6 +4,7 @@ The contract of a contestant, which ../compare.py starts and reads:
     --data FILE      uint16 tokens, sequences x length + 1 of them; sample s reads the tokens from
                      s * length, its targets lie one further; data rank r of R takes the r-th part
     --size NAME      gpt2 or tiny, see SIZES
+    --precision P    fp32, or bf16: the peer's own mixed precision, with fp32 master weights
     --warmup W       steps that nobody times (compilation, first touch)
     --steps N        timed steps, all on the same batch
     --memory-steps M
@@ -15,6 +16,7 @@ learning rate 3e-4, betas 0.9 and 0.999, epsilon 1e-8, weight decay 0.1 on matri
 """
 
 import argparse
+import contextlib
 import json
 import os
 import time
@@ -106,6 +108,7 @@ class Contestant:
         parser = argparse.ArgumentParser()
         parser.add_argument("--data", required=True)
         parser.add_argument("--size", default="gpt2", choices=SIZES)
+        parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
         parser.add_argument("--warmup", type=int, default=2)
         parser.add_argument("--steps", type=int, default=4)
         parser.add_argument("--memory-steps", type=int, default=1)
@@ -126,6 +129,14 @@ class Contestant:
 
     def model(self):
         return Gpt2(self.size)
+
+    @property
+    def bf16(self):
+        return self.options.precision == "bf16"
+
+    def autocast(self):
+        """Around forward and loss: PyTorch's mixed precision, or nothing."""
+        return torch.autocast("cpu", torch.bfloat16) if self.bf16 else contextlib.nullcontext()
 
     def measure(self, step):
         """`step` trains once on the batch and returns its loss (on this rank)."""

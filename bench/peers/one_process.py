@@ -11,7 +11,8 @@ loss_of = torch.compile(model, fullgraph=True) if contestant.options.compile els
 
 
 def step():
-    loss = loss_of(contestant.tokens, contestant.targets)
+    with contestant.autocast():
+        loss = loss_of(contestant.tokens, contestant.targets)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
     optimizer.step()

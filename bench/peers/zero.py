@@ -1,4 +1,4 @@
-"""DeepSpeed's ZeRO over gloo, fp32, with its own fused CPU AdamW where that builds."""
+"""DeepSpeed's ZeRO over gloo, with its own fused CPU AdamW where that builds."""
 
 import os
 
@@ -23,6 +23,7 @@ engine, *_ = deepspeed.initialize(
         "train_micro_batch_size_per_gpu": contestant.size.sequences // contestant.ranks,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": 1.0,
+        "bf16": {"enabled": contestant.bf16},
         "zero_optimization": {"stage": contestant.options.stage, "overlap_comm": False},
         "steps_per_print": 1 << 30,
     },

@@ -8,6 +8,7 @@
 #include <tessera/backend/enabled.hpp>
 #include <tessera/graph/adjoint.hpp>
 #include <tessera/kernels/cross_entropy.hpp>
+#include <tessera/kernels/elementwise.hpp>
 
 #include <algorithm>
 #include <optional>
@@ -22,6 +23,14 @@ constexpr std::int64_t loss_chunk(std::int64_t tokens, std::int64_t vocabulary) 
       std::max<std::int64_t>(64, 64_MiB / (vocabulary * Bytes(sizeof(Real))) / 64 * 64);
   std::int64_t const chunks = (tokens + fitting - 1) / fitting;
   return std::min(tokens, ((tokens + chunks - 1) / chunks + 63) / 64 * 64);
+}
+
+/// Words that one product covers. With 16-bit operands products are so fast that packing a whole
+/// table costs them a third; in float there is nothing to gain.
+constexpr std::int64_t loss_block(std::int64_t vocabulary, DType low) {
+  if (low == DType::real) return vocabulary;
+  std::int64_t const most = 3200, blocks = (vocabulary + most - 1) / most;
+  return std::min(vocabulary, round_up((vocabulary + blocks - 1) / blocks, 64));
 }
 
 struct LinearCrossEntropyInput {  // operands: dy, x, weight, targets, loss_scale
@@ -65,68 +74,79 @@ struct LinearCrossEntropy {
 
 namespace detail {
 
-/// The products of one chunk length. Logits are real; their gradient is stored like x.
+/// The products of so many tokens and so many words. Logits are real; their gradient is stored like
+/// x. dx is the sum over the blocks of the vocabulary, real unless there is one.
 struct LossProducts {
   Gemm<Real> logits;
-  std::optional<Gemm<Real>> dx, dweight, dweight_more;
-  static LossProducts make(std::int64_t rows, std::int64_t vocabulary, std::int64_t width,
-                           DType low, bool gradient) {
-    Bytes const limit = Cpu::gemm_workspace;
-    GemmShape const logits{.m = rows, .n = vocabulary, .k = width, .transpose_b = true, .in = low};
-    LossProducts p{.logits = {logits, limit}, .dx = {}, .dweight = {}, .dweight_more = {}};
-    if (!gradient) return p;
-    GemmShape weight{.m = vocabulary, .n = width, .k = rows, .transpose_a = true, .in = low};
-    p.dx.emplace(GemmShape{.m = rows, .n = width, .k = vocabulary, .in = low, .out = low}, limit);
-    p.dweight.emplace(weight, limit);
-    weight.accumulate = true;
-    p.dweight_more.emplace(weight, limit);
-    return p;
+  std::optional<Gemm<Real>> dx, dx_more, dweight, dweight_more;
+
+  LossProducts(std::int64_t rows, std::int64_t words, std::int64_t vocabulary, std::int64_t width,
+               DType low, bool gradient)
+      : logits(
+            {.m = rows, .n = words, .k = width, .transpose_b = true, .ldc = vocabulary, .in = low},
+            Cpu::gemm_workspace) {
+    if (!gradient) return;
+    bool const one = loss_block(vocabulary, low) == vocabulary;
+    GemmShape input{.m = rows,
+                    .n = width,
+                    .k = words,
+                    .lda = vocabulary,
+                    .in = low,
+                    .out = one ? low : DType::real};
+    GemmShape weight{
+        .m = words, .n = width, .k = rows, .transpose_a = true, .lda = vocabulary, .in = low};
+    dx.emplace(input, Cpu::gemm_workspace);
+    dweight.emplace(weight, Cpu::gemm_workspace);
+    input.accumulate = weight.accumulate = true;
+    if (!one) dx_more.emplace(input, Cpu::gemm_workspace);
+    dweight_more.emplace(weight, Cpu::gemm_workspace);
   }
 };
 
-/// Walks the tokens in chunks; with dx also the gradients.
-struct ChunkedLoss {
-  std::int64_t rows, vocabulary, width, chunk;
-  LossProducts full;
-  std::optional<LossProducts> rest;
-
-  static ChunkedLoss make(Shape x, Shape weight, DType low, bool gradient) {
-    std::int64_t const chunk = loss_chunk(x.rows(), weight[0]);
-    ChunkedLoss l{x.rows(),
-                  weight[0],
-                  weight[1],
-                  chunk,
-                  LossProducts::make(chunk, weight[0], weight[1], low, gradient),
-                  {}};
-    if (std::int64_t const left = l.rows % chunk)
-      l.rest = LossProducts::make(left, weight[0], weight[1], low, gradient);
-    return l;
+/// Walks the tokens in chunks, and products the vocabulary in blocks; with dx also the gradients.
+class ChunkedLoss {
+ public:
+  ChunkedLoss(Shape x, Shape weight, DType low, bool gradient)
+      : rows_(x.rows()),
+        vocabulary_(weight[0]),
+        width_(weight[1]),
+        chunk_(loss_chunk(rows_, vocabulary_)),
+        block_(loss_block(vocabulary_, low)) {
+    for (bool short_chunk : {false, true})
+      for (bool short_block : {false, true}) {
+        std::int64_t const n = short_chunk ? rows_ % chunk_ : chunk_;
+        std::int64_t const words = short_block ? vocabulary_ % block_ : block_;
+        if (n > 0 && words > 0)
+          products_[short_chunk][short_block].emplace(n, words, vocabulary_, width_, low, gradient);
+      }
   }
-  /// One product's scratch, the logits of a chunk, a loss per row, and 16-bit gradients of logits.
+  /// One product's scratch, the logits of a chunk, a loss per row; where values are stored in 16
+  /// bits, the gradients of logits and the sums for dx.
   static constexpr Bytes workspace(Shape x, Shape weight, DType low) {
-    std::int64_t const chunk = loss_chunk(x.rows(), weight[0]), logits = chunk * weight[0];
-    return Cpu::gemm_workspace + aligned(logits * Bytes(sizeof(Real))) +
-           aligned(chunk * Bytes(sizeof(Real))) +
-           (low == DType::real ? 0 : aligned(logits * size_of(low)));
+    Layout const l = Layout::of(loss_chunk(x.rows(), weight[0]), weight[0], weight[1], low);
+    return l.end;
   }
   /// Returns the scaled loss of these rows.
   template <class Low>
   Real run(void* workspace, Low const* x, Low const* weight, std::int32_t const* targets,
            Real scale, Low* dx, Real* dweight, bool accumulate) const {
-    auto* const gemm_space = static_cast<std::byte*>(workspace);
-    std::byte* at = gemm_space + Cpu::gemm_workspace;
-    auto* const logits = reinterpret_cast<Real*>(at);
-    auto* const row_loss =
-        reinterpret_cast<Real*>(at += aligned(chunk * vocabulary * Bytes(sizeof(Real))));
-    auto* slopes = reinterpret_cast<Low*>(at + aligned(chunk * Bytes(sizeof(Real))));
-    if constexpr (std::is_same_v<Low, Real>) slopes = logits;
+    constexpr bool low = !std::is_same_v<Low, Real>;
+    Layout const l = Layout::of(chunk_, vocabulary_, width_, low ? DType::bf16 : DType::real);
+    auto* const space = static_cast<std::byte*>(workspace);
+    auto* const logits = reinterpret_cast<Real*>(space + l.logits);
+    auto* const row_loss = reinterpret_cast<Real*>(space + l.row_loss);
+    auto* const slopes = reinterpret_cast<Low*>(space + (low ? l.slopes : l.logits));
+    auto* const sums = reinterpret_cast<Real*>(space + l.sums);
+    bool const one = block_ == vocabulary_;
     double sum = 0;
-    for (std::int64_t first = 0; first < rows; first += chunk) {
-      std::int64_t const n = std::min(chunk, rows - first);
-      LossProducts const& p = n == chunk ? full : *rest;
-      Low const* const xs = x + first * width;
-      p.logits.run(xs, weight, logits, nullptr, nullptr, gemm_space);
-      Shape const of_chunk = shape_of(n, vocabulary);
+    for (std::int64_t first = 0; first < rows_; first += chunk_) {
+      std::int64_t const n = std::min(chunk_, rows_ - first);
+      Low* const xs_gradient = dx ? dx + first * width_ : nullptr;
+      Low const* const xs = x + first * width_;
+      each_block(n, [&](LossProducts const& p, std::int64_t word) {
+        p.logits.run(xs, weight + word * width_, logits + word, nullptr, nullptr, space);
+      });
+      Shape const of_chunk = shape_of(n, vocabulary_);
       CpuTeam{}.run(kernel::CrossEntropy<Real, Low>{.logits = {logits, of_chunk},
                                                     .row_loss = {row_loss, shape_of(n)},
                                                     .targets = {targets + first, shape_of(n)},
@@ -134,12 +154,53 @@ struct ChunkedLoss {
                                                     .gradient = {dx ? slopes : nullptr, of_chunk}});
       for (std::int64_t r = 0; r < n; ++r) sum += double(row_loss[r]);
       if (!dx) continue;
-      (first > 0 || accumulate ? p.dweight_more : p.dweight)
-          ->run(slopes, xs, dweight, nullptr, nullptr, gemm_space);
-      p.dx->run(slopes, weight, dx + first * width, nullptr, nullptr, gemm_space);
+      auto const to = [&] {
+        if constexpr (low)
+          return one ? static_cast<void*>(xs_gradient) : sums;
+        else
+          return xs_gradient;
+      }();
+      each_block(n, [&](LossProducts const& p, std::int64_t word) {
+        (first > 0 || accumulate ? p.dweight_more : p.dweight)
+            ->run(slopes + word, xs, dweight + word * width_, nullptr, nullptr, space);
+        (word > 0 ? p.dx_more : p.dx)
+            ->run(slopes + word, weight + word * width_, to, nullptr, nullptr, space);
+      });
+      if (!one) {
+        Shape const of_input = shape_of(n, width_);
+        CpuTeam{}.run(
+            kernel::Convert<Low, Real>{.y = {xs_gradient, of_input}, .x = {sums, of_input}});
+      }
     }
     return Real(sum * double(scale));
   }
+
+ private:
+  /// Offsets in the workspace, behind the products' own.
+  struct Layout {
+    Bytes logits, row_loss, slopes, sums, end;
+    static constexpr Layout of(std::int64_t chunk, std::int64_t vocabulary, std::int64_t width,
+                               DType low) {
+      Layout l{.logits = Cpu::gemm_workspace, .row_loss = 0, .slopes = 0, .sums = 0, .end = 0};
+      Bytes const real = Bytes(sizeof(Real)), count = chunk * vocabulary;
+      l.row_loss = l.logits + aligned(count * real);
+      l.slopes = l.row_loss + aligned(chunk * real);
+      l.sums = l.slopes + (low == DType::real ? 0 : aligned(count * size_of(low)));
+      bool const one = loss_block(vocabulary, low) == vocabulary;
+      l.end = l.sums + (one ? 0 : aligned(chunk * width * real));
+      return l;
+    }
+  };
+
+  /// f(products, first word) for the blocks of the vocabulary of a chunk of n tokens.
+  template <class F>
+  void each_block(std::int64_t n, F const& f) const {
+    for (std::int64_t word = 0; word < vocabulary_; word += block_)
+      f(*products_[n < chunk_][vocabulary_ - word < block_], word);
+  }
+
+  std::int64_t rows_, vocabulary_, width_, chunk_, block_;
+  std::optional<LossProducts> products_[2][2];  // [the short chunk][the short block]
 };
 
 }  // namespace detail
@@ -150,7 +211,7 @@ struct kernels<LinearCrossEntropy, Cpu> {
     return detail::ChunkedLoss::workspace(s.in[0], s.in[1], s.low);
   }
   static detail::ChunkedLoss prepare(Signature const& s) {
-    return detail::ChunkedLoss::make(s.in[0], s.in[1], s.low, false);
+    return {s.in[0], s.in[1], s.low, false};
   }
   template <class Low>
   static void run(Call const& c, View<Real> loss, View<Low const> x, View<Low const> weight,
@@ -164,9 +225,7 @@ struct kernels<LinearCrossEntropyInput, Cpu> {
   static constexpr Bytes workspace(Signature const& s) {
     return detail::ChunkedLoss::workspace(s.in[1], s.in[2], s.low);
   }
-  static detail::ChunkedLoss prepare(Signature const& s) {
-    return detail::ChunkedLoss::make(s.in[1], s.in[2], s.low, true);
-  }
+  static detail::ChunkedLoss prepare(Signature const& s) { return {s.in[1], s.in[2], s.low, true}; }
   template <class Low>
   static void run(Call const& c, View<Low> dx, View<Real const> dy, View<Low const> x,
                   View<Low const> weight, View<std::int32_t const> targets, View<Real const> scale,
@@ -181,8 +240,7 @@ struct kernels<LinearCrossEntropyInput, Cpu> {
 static_assert(complete<LinearCrossEntropy> && complete<LinearCrossEntropyInput>);
 
 /// Mean cross-entropy over the valid targets of the global batch; weight [vocabulary, C]. Targets
-/// of
-/// -1 are ignored.
+/// of -1 are ignored.
 constexpr Value linear_cross_entropy(Value x, ParameterSlot const& weight) {
   Value const targets = field(x, Field::targets, shape_of(x.shape()[0], x.shape()[1]));
   Value const scale = field(x, Field::loss_scale, shape_of(1));
