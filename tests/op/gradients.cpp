@@ -156,11 +156,11 @@ void agrees_with_differences(Text const& text, std::size_t each = 6) {
 }
 
 /// One layer between an embedding and the loss.
-template <class Layer>
+template <class Layer, class Norm = LayerNorm<width>>
 struct Around {
   Embedding<letters, width> embed;
   Layer layer;
-  LmHead<letters, width> head;
+  LmHead<letters, width, Norm> head;
 };
 using Small = Batch<sequences, tokens>;
 
@@ -182,6 +182,13 @@ struct Users {
     return apply<ScaledSquare>(apply<Swish>(Settings{.attribute = 3}, y), gain) +
            apply<ScaledSquare>(y, other);
   }
+};
+
+/// A large epsilon, so that its place in the formula counts; the sum makes backward add to dx.
+struct RootMeanSquare {
+  RmsNorm<width> norm{.epsilon = 0.3};
+  Param<width, width> mix;
+  constexpr Value operator()(Value x) const { return x + matmul(norm(x), mix); }
 };
 
 /// A parameter that every layer of a Repeat and the head share, beside parameters of their own.
@@ -241,6 +248,9 @@ TEST_CASE("gradients of sums, products, biases, and of parameters used twice or 
 }
 TEST_CASE("gradients of a user's ops: by kernels, with an attribute, an extra and two operands") {
   agrees_with_differences<Around<Users>, Small>({});
+}
+TEST_CASE("gradients of rms norms, also in the head") {
+  agrees_with_differences<Around<RootMeanSquare, RmsNorm<width>>, Small>({});
 }
 TEST_CASE("gradients of parameters that layers of a Repeat and other segments share") {
   agrees_with_differences<Sharing, Small, Accumulate<2>>({.many = 2 * sequences});

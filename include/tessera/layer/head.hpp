@@ -8,18 +8,18 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-template <int Vocabulary, int Width>
+template <int Vocabulary, int Width, class Norm = LayerNorm<Width>>
 struct LmHead {
-  LayerNorm<Width> norm;
+  Norm norm;
   Param<Vocabulary, Width> projection;
   constexpr Value operator()(Value x) const { return linear_cross_entropy(norm(x), projection); }
   constexpr Value logits(Value x) const { return matmul(norm(x), projection); }
 };
 
 /// Its projection is the embedding's table: same name, same storage.
-template <int Vocabulary, int Width>
+template <int Vocabulary, int Width, class Norm = LayerNorm<Width>>
 struct TiedLmHead {
-  LayerNorm<Width> norm;
+  Norm norm;
   Tied<"token", Vocabulary, Width> token;
   constexpr Value operator()(Value x) const { return linear_cross_entropy(norm(x), token); }
   constexpr Value logits(Value x) const { return matmul(norm(x), token); }
