@@ -9,6 +9,7 @@
 #include <tessera/layer/linear.hpp>
 #include <tessera/layer/mlp.hpp>
 #include <tessera/layer/norm.hpp>
+#include <tessera/layer/rope.hpp>
 
 // How it is laid out.
 #include <tessera/policy/accumulate.hpp>

@@ -191,6 +191,19 @@ struct RootMeanSquare {
   constexpr Value operator()(Value x) const { return x + matmul(norm(x), mix); }
 };
 
+/// Queries and keys rotate, values do not; one head in each, or two. The second rotation reads what
+/// the sum reads too, so it cannot have its place.
+struct Rotations {
+  Param<3 * width, width> qkv, again;
+  Rope<2, width> first{.theta = 50};
+  Rope<4, 2, RopeLayout::interleaved> second{.theta = 7};
+  constexpr Value operator()(Value x) const {
+    auto const y = x + causal_attention(first(matmul(x, qkv)), 1);
+    auto const z = matmul(y, again);
+    return y + causal_attention(second(z) + z, 3);
+  }
+};
+
 /// A parameter that every layer of a Repeat and the head share, beside parameters of their own.
 struct SharingLayer {
   LayerNorm<width> norm;
@@ -251,6 +264,9 @@ TEST_CASE("gradients of a user's ops: by kernels, with an attribute, an extra an
 }
 TEST_CASE("gradients of rms norms, also in the head") {
   agrees_with_differences<Around<RootMeanSquare, RmsNorm<width>>, Small>({});
+}
+TEST_CASE("gradients of rotary position embeddings, in place and not, in both layouts") {
+  agrees_with_differences<Around<Rotations>, Small>({});
 }
 TEST_CASE("gradients of parameters that layers of a Repeat and other segments share") {
   agrees_with_differences<Sharing, Small, Accumulate<2>>({.many = 2 * sequences});

@@ -1,5 +1,6 @@
 // The same words as in the files beside this one, used well: this compiles. Were it refused, the
 // library would be broken, and every other file here would be refused for that.
+#include <tessera/layer/rope.hpp>
 #include <tessera/optimizer/adamw.hpp>
 #include <tessera/policy/accumulate.hpp>
 #include <tessera/policy/batch.hpp>
@@ -26,7 +27,8 @@ struct Model {
   Repeat<2, Wider> blocks;
   CausalSelfAttention<32, 4> attention;
   SelfAttention<32, 8, 2, AttentionKind{.window = 15}> windowed;
+  Rope<4, 8> rotation;
   TiedLmHead<64, 32> head;
 };
-static_assert(traced<Model> == 5);
+static_assert(traced<Model> == 6);
 int main() {}

@@ -3,6 +3,7 @@
 /// 1, 2, 3", 2011) turns a counter into four words; seed is its key, index and stream the counter.
 #pragma once
 
+#include <tessera/core/direction.hpp>
 #include <tessera/core/setting.hpp>
 
 #include <cmath>
@@ -107,16 +108,9 @@ TESSERA_BOTH constexpr float uniform(RandomKey key, std::int64_t index) {
 
 namespace detail {
 
-/// Normal numbers are made with integers (fixed point: Qn is a number times 2^n), because compilers
-/// fuse a * b + c differently per machine and libraries differ in log and cos: integers give the
-/// same bits on every compiler, instruction set and device. All operands have 32 bits and all
-/// partial sums are positive, so that the loops vectorise without 64-bit multiplications.
+/// Normal numbers are made with integers, for the reasons that core/direction.hpp gives.
 
-TESSERA_BOTH constexpr std::uint32_t high(std::uint32_t a, std::uint32_t b) {
-  return std::uint32_t((std::uint64_t(a) * b) >> 32);
-}
-
-/// Polynomials by Chebyshev interpolation on [0, 1): x is Q32.
+/// By Chebyshev interpolation on [0, 1): x is Q32.
 TESSERA_BOTH constexpr std::uint32_t log_1_plus(std::uint32_t x) {  // ln(1 + x), Q32
   std::uint32_t p = 56641284u - high(x, 8532797u);
   p = 176121893u - high(x, p);
@@ -129,15 +123,6 @@ TESSERA_BOTH constexpr std::uint32_t log_1_plus(std::uint32_t x) {  // ln(1 + x)
   p = 2147482767u - high(x, p);
   p = 4294967292u - high(x, p);
   return high(x, p);
-}
-TESSERA_BOTH constexpr std::int32_t quarter_sine(std::uint32_t x) {  // sin(x pi / 2), Q30
-  std::uint32_t const square = high(x, x);
-  std::uint32_t p = 344144u - high(square, 7370u);
-  p = 10053784u - high(square, p);
-  p = 171138564u - high(square, p);
-  p = 1387197333u - high(square, p);
-  p = 3373259426u - high(square, p);
-  return std::int32_t(high(x, p) >> 1);
 }
 
 /// n < 2^52 as a double, exactly, with instructions that every vector unit has.
@@ -175,13 +160,9 @@ TESSERA_BOTH constexpr void normal_pairs(std::uint32_t const (&a)[N], std::uint3
   for (int j = 0; j < N; ++j) squares[j] = energy(a[j]);
   for (int j = 0; j < N; ++j) radius[j] = root(squares[j]);
   for (int j = 0; j < N; ++j) {
-    std::uint32_t const x = (b[j] << 2) | 2;  // the angle inside its quadrant
-    std::int32_t const s = quarter_sine(x), c = quarter_sine(0u - x);
-    std::int32_t const odd = -std::int32_t((b[j] >> 30) & 1), lower = -std::int32_t(b[j] >> 31);
-    std::int32_t const cosine = (s & odd) | (c & ~odd), sine = (c & odd) | (s & ~odd);
-    std::int32_t const flip = odd ^ lower;  // -1: change the sign
-    first[j] = float(double(radius[j]) * double((cosine ^ flip) - flip) * 0x1p-53);
-    second[j] = float(double(radius[j]) * double((sine ^ lower) - lower) * 0x1p-53);
+    Direction const angle = direction(b[j]);
+    first[j] = float(double(radius[j]) * double(angle.cosine) * 0x1p-53);
+    second[j] = float(double(radius[j]) * double(angle.sine) * 0x1p-53);
   }
 }
 

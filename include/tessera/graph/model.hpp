@@ -212,7 +212,7 @@ constexpr auto freeze() {
   constexpr std::size_t n = Source::make().size();
   auto const v = Source::make();
   std::array<typename decltype(v)::value_type, n> out{};
-  for (std::size_t i = 0; i < n; ++i) out[i] = v[i];
+  std::copy(v.begin(), v.end(), out.begin());
   return out;
 }
 

@@ -15,9 +15,10 @@
 ///   };
 ///   static_assert(tessera::complete<Swish>);  // last line of an op's file
 ///
-/// Optional members of an op: traits, extras with extra(int k, Shape...), check(Shape...),
-/// flops(Signature). Optional members of kernels<Op, Backend>: prepare(Signature) (its result lives
-/// as long as the trainer and is Call::state), workspace(Signature) (bytes of Call::workspace).
+/// Optional members of an op: traits, extras with extra(int k, Shape... [, int attribute]),
+/// check(Shape... [, int attribute]), flops(Signature). Optional members of kernels<Op, Backend>:
+/// prepare(Signature) (its result lives as long as the trainer and is Call::state),
+/// workspace(Signature) (bytes of Call::workspace).
 /// A kernel is a Team function, or a host function whose first parameter is a Call.
 #pragma once
 
@@ -250,7 +251,9 @@ constexpr Op make_table(std::integer_sequence<int, I...>) {
       else
         return O::extra(k, s.in[I]...);
     };
-  if constexpr (requires(Signature s) { O::check(s.in[I]...); })
+  if constexpr (requires(Signature s) { O::check(s.in[I]..., s.attribute); })
+    op.check = [](Signature const& s) -> ShapeFault { return O::check(s.in[I]..., s.attribute); };
+  else if constexpr (requires(Signature s) { O::check(s.in[I]...); })
     op.check = [](Signature const& s) -> ShapeFault { return O::check(s.in[I]...); };
   if constexpr (!is_backward_only<O>) {
     if constexpr (rule::NamesAdjoint<O>)

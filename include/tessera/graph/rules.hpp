@@ -64,6 +64,13 @@ struct KvHeadsDivideHeads {
                 "attention: Heads must be a multiple of KvHeads, the key and value heads that they "
                 "share; change one of them");
 };
+template <int HeadWidth>
+struct HeadWidthIsEven {
+  static_assert(
+      HeadWidth > 0 && HeadWidth % 2 == 0 && HeadWidth <= 2048,
+      "Rope<Heads, HeadWidth>: elements of a head rotate in pairs: HeadWidth must be even, "
+      "2 to 2048");
+};
 template <std::int64_t First, std::int64_t Second>
 struct VocabulariesAgree {
   static_assert(First == Second,

@@ -13,6 +13,7 @@
 #include <tessera/kernels/lion.hpp>
 #include <tessera/kernels/reduce.hpp>
 #include <tessera/kernels/rms_norm.hpp>
+#include <tessera/kernels/rope.hpp>
 #include <tessera/kernels/sgd.hpp>
 
 namespace tessera {
@@ -27,9 +28,9 @@ void launch_stored_as_computed(CudaTeam team) {
   using namespace kernel;
   launch<Add<T>, Accumulate<T>, Multiply<T>, Scale<T>, BiasAdd<T>, SumRows<T>, Gelu<T>,
          LayerNorm<T>, LayerNormInput<T>, LayerNormParameters<T>, RmsNorm<T>, RmsNormInput<T>,
-         RmsNormGain<T>, EmbeddingForward<T>, EmbeddingBackward<T>, PositionForward<T>,
-         PositionBackward<T>, CrossEntropy<T>, Adam<T>, AdamW<T>, Sgd<T>, Adagrad<T>, Lion<T>,
-         SumRanks<T>, SquaredSum<T>>(team);
+         RmsNormGain<T>, Rope<T>, Rope<T, RopeLayout::interleaved>, EmbeddingForward<T>,
+         EmbeddingBackward<T>, PositionForward<T>, PositionBackward<T>, CrossEntropy<T>, Adam<T>,
+         AdamW<T>, Sgd<T>, Adagrad<T>, Lion<T>, SumRanks<T>, SquaredSum<T>>(team);
 }
 
 void launch_stored_in_16_bits(CudaTeam team) {
@@ -37,8 +38,8 @@ void launch_stored_in_16_bits(CudaTeam team) {
   launch<Add<bf16>, Multiply<bf16>, SumRows<bf16>, Gelu<bf16>, Convert<bf16, float>,
          Convert<float, bf16>, LayerNorm<float, bf16>, LayerNormInput<float, bf16>,
          LayerNormParameters<float, bf16>, RmsNorm<float, bf16>, RmsNormInput<float, bf16>,
-         RmsNormGain<float, bf16>, EmbeddingForward<float, bf16>, PositionForward<float, bf16>,
-         CrossEntropy<float, bf16>, AdamW<float, Split>>(team);
+         RmsNormGain<float, bf16>, Rope<bf16>, EmbeddingForward<float, bf16>,
+         PositionForward<float, bf16>, CrossEntropy<float, bf16>, AdamW<float, Split>>(team);
 }
 
 struct Fill {
