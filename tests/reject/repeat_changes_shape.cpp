@@ -1,6 +1,8 @@
 // expect: Repeat<Count, Layer>: the layer's output must have the shape of its input
 // expect: RepeatKeepsShape<
-// expect: Linear<32, 48>, false>
+// expect[gxx]: Linear<32, 48>, false>
+// expect[clang]: Linear<32, 48>, false>
+// expect[nvcc]: Linear<32, 48, tessera::cpu::WithBias>, false>
 #include "setup.hpp"
 
 struct Model {
