@@ -1,4 +1,5 @@
-/// GELU by the tanh formula, the one GPT-2 was trained with. Hendrycks, Gimpel, arXiv 1606.08415.
+/// Activations of the form x sigmoid(a(x)): GELU by the tanh formula, the one GPT-2 was trained
+/// with, and SiLU. Hendrycks, Gimpel, arXiv 1606.08415.
 #pragma once
 
 #include <tessera/core/math.hpp>
@@ -8,14 +9,55 @@
 
 namespace tessera::inline TESSERA_SETTING::kernel {
 
-/// y = gelu(x), slope = gelu'(x), so that the gradient is dx = dy * slope. As tanh(u) =
-/// 2 sigmoid(2 u) - 1, x (1 + tanh(u)) / 2 is x * sigmoid(2 u).
+/// As tanh(u) = 2 sigmoid(2 u) - 1, gelu(x) = x (1 + tanh(u)) / 2 is x sigmoid(2 u) with
+/// u = sqrt(2 / pi) (x + 0.044715 x^3).
+struct GeluCurve {
+  template <class W>
+  TESSERA_BOTH static W a(W x) {
+    return 2 * k<W> * (x + cubic<W> * x * x * x);
+  }
+  template <class W>
+  TESSERA_BOTH static W slope_of_a(W x) {
+    return 2 * k<W> + 6 * k<W> * cubic<W> * x * x;
+  }
+
+ private:
+  template <class W>
+  static constexpr W k = W(0.79788456080286535588);  // sqrt(2 / pi)
+  template <class W>
+  static constexpr W cubic = W(0.044715);
+};
+
+/// x sigmoid(x)
+struct SiluCurve {
+  template <class W>
+  TESSERA_BOTH static W a(W x) {
+    return x;
+  }
+  template <class W>
+  TESSERA_BOTH static W slope_of_a(W) {
+    return 1;
+  }
+};
+
+/// An activation at one place.
+template <class Curve, class W>
+struct ActivationAt {
+  W x;
+  W gate;  // sigmoid(a(x))
+
+  TESSERA_BOTH static ActivationAt of(W x) { return {x, 1 / (1 + exp_fast(-Curve::a(x)))}; }
+  TESSERA_BOTH W value() const { return x * gate; }
+  TESSERA_BOTH W slope() const { return gate + x * gate * (1 - gate) * Curve::slope_of_a(x); }
+};
+
+/// y = f(x), slope = f'(x), so that the gradient is dx = dy * slope.
 ///
 /// Shapes  y, slope, x: the same, any; y or slope may be x; slope may be null, then it is not made
-/// Types   T, arithmetic in Wide<T>; in float within 1e-6 of gelu, 2e-6 of its slope
+/// Types   T, arithmetic in Wide<T>; in float within 1e-6 of f, 2e-6 of its slope
 /// Moves   3 * sizeof(T) bytes per element, 2 * sizeof(T) without slope
-template <class T>
-struct Gelu {
+template <class T, class Curve>
+struct Activation {
   View<T> y, slope;
   View<T const> x;
 
@@ -23,33 +65,26 @@ struct Gelu {
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    using At = ActivationAt<Curve, Wide<T>>;
     Chunk const chunk = Chunk::at(r, y.count());
     T* const out = y.at + chunk.first;
     T const* const in = x.at + chunk.first;
     if (slope.at == nullptr) {
-      lane.each(chunk.size, [=](std::int64_t i) {
-        Wide<T> const v = Wide<T>(in[i]);
-        out[i] = T(v * gate(v));
-      });
+      lane.each(chunk.size, [=](std::int64_t i) { out[i] = T(At::of(Wide<T>(in[i])).value()); });
     } else {
       T* const derivative = slope.at + chunk.first;
       lane.each(chunk.size, [=](std::int64_t i) {
-        Wide<T> const v = Wide<T>(in[i]), s = gate(v);
-        Wide<T> const two_du = 2 * k + 6 * k * cubic * v * v;
-        out[i] = T(v * s);
-        derivative[i] = T(s + v * s * (1 - s) * two_du);
+        At const f = At::of(Wide<T>(in[i]));
+        out[i] = T(f.value());
+        derivative[i] = T(f.slope());
       });
     }
   }
-
- private:
-  static constexpr Wide<T> k = Wide<T>(0.79788456080286535588);  // sqrt(2 / pi)
-  static constexpr Wide<T> cubic = Wide<T>(0.044715);
-
-  /// sigmoid(2 u), u = k (v + cubic v^3)
-  TESSERA_BOTH static Wide<T> gate(Wide<T> v) {
-    return 1 / (1 + exp_fast(-2 * k * (v + cubic * v * v * v)));
-  }
 };
+
+template <class T>
+using Gelu = Activation<T, GeluCurve>;
+template <class T>
+using Silu = Activation<T, SiluCurve>;
 
 }  // namespace tessera::inline TESSERA_SETTING::kernel

@@ -10,6 +10,7 @@
 #include <tessera/layer/mlp.hpp>
 #include <tessera/layer/norm.hpp>
 #include <tessera/layer/rope.hpp>
+#include <tessera/op/silu.hpp>
 
 // How it is laid out.
 #include <tessera/policy/accumulate.hpp>

@@ -204,6 +204,18 @@ struct Rotations {
   }
 };
 
+/// The packed value of a gated unit loses its place to its gradient, or is read by a sum as well.
+struct Gates {
+  GatedMlp<width, 5> silu_gate;
+  GatedMlp<width, 4, GeGlu> gelu_gate;
+  Linear<width, 2 * width, NoBias> up;
+  constexpr Value operator()(Value x) const {
+    auto const y = silu(x + silu_gate(x));
+    auto const z = up(y + gelu_gate(y));
+    return swiglu(z) + geglu(z);
+  }
+};
+
 /// A parameter that every layer of a Repeat and the head share, beside parameters of their own.
 struct SharingLayer {
   LayerNorm<width> norm;
@@ -267,6 +279,9 @@ TEST_CASE("gradients of rms norms, also in the head") {
 }
 TEST_CASE("gradients of rotary position embeddings, in place and not, in both layouts") {
   agrees_with_differences<Around<Rotations>, Small>({});
+}
+TEST_CASE("gradients of gated units, SiLU, and Linear layers without bias") {
+  agrees_with_differences<Around<Gates>, Small>({});
 }
 TEST_CASE("gradients of parameters that layers of a Repeat and other segments share") {
   agrees_with_differences<Sharing, Small, Accumulate<2>>({.many = 2 * sequences});

@@ -1,7 +1,7 @@
 /// GELU in GPT-2's tanh form. Its derivative is computed on the way and kept in place of x.
 #pragma once
 
-#include <tessera/kernels/gelu.hpp>
+#include <tessera/kernels/activation.hpp>
 #include <tessera/op/add.hpp>
 
 namespace tessera::inline TESSERA_SETTING {

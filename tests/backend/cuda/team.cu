@@ -2,13 +2,14 @@
 #include <tessera/backend/cuda/team.hpp>
 
 #include <tessera/core/view.hpp>
+#include <tessera/kernels/activation.hpp>
 #include <tessera/kernels/adagrad.hpp>
 #include <tessera/kernels/adam.hpp>
 #include <tessera/kernels/bias.hpp>
 #include <tessera/kernels/cross_entropy.hpp>
 #include <tessera/kernels/elementwise.hpp>
 #include <tessera/kernels/embedding.hpp>
-#include <tessera/kernels/gelu.hpp>
+#include <tessera/kernels/glu.hpp>
 #include <tessera/kernels/layer_norm.hpp>
 #include <tessera/kernels/lion.hpp>
 #include <tessera/kernels/reduce.hpp>
@@ -26,16 +27,19 @@ void launch(CudaTeam team) {
 template <class T>
 void launch_stored_as_computed(CudaTeam team) {
   using namespace kernel;
-  launch<Add<T>, Accumulate<T>, Multiply<T>, Scale<T>, BiasAdd<T>, SumRows<T>, Gelu<T>,
-         LayerNorm<T>, LayerNormInput<T>, LayerNormParameters<T>, RmsNorm<T>, RmsNormInput<T>,
-         RmsNormGain<T>, Rope<T>, Rope<T, RopeLayout::interleaved>, EmbeddingForward<T>,
-         EmbeddingBackward<T>, PositionForward<T>, PositionBackward<T>, CrossEntropy<T>, Adam<T>,
-         AdamW<T>, Sgd<T>, Adagrad<T>, Lion<T>, SumRanks<T>, SquaredSum<T>>(team);
+  launch<Add<T>, Accumulate<T>, Multiply<T>, Scale<T>, BiasAdd<T>, SumRows<T>, Gelu<T>, Silu<T>,
+         GatedUnit<T, SiluCurve>, GatedUnitInput<T, SiluCurve>, GatedUnit<T, GeluCurve>,
+         GatedUnitInput<T, GeluCurve>, LayerNorm<T>, LayerNormInput<T>, LayerNormParameters<T>,
+         RmsNorm<T>, RmsNormInput<T>, RmsNormGain<T>, Rope<T>, Rope<T, RopeLayout::interleaved>,
+         EmbeddingForward<T>, EmbeddingBackward<T>, PositionForward<T>, PositionBackward<T>,
+         CrossEntropy<T>, Adam<T>, AdamW<T>, Sgd<T>, Adagrad<T>, Lion<T>, SumRanks<T>,
+         SquaredSum<T>>(team);
 }
 
 void launch_stored_in_16_bits(CudaTeam team) {
   using namespace kernel;
-  launch<Add<bf16>, Multiply<bf16>, SumRows<bf16>, Gelu<bf16>, Convert<bf16, float>,
+  launch<Add<bf16>, Multiply<bf16>, SumRows<bf16>, Gelu<bf16>, Silu<bf16>,
+         GatedUnit<bf16, SiluCurve>, GatedUnitInput<bf16, SiluCurve>, Convert<bf16, float>,
          Convert<float, bf16>, LayerNorm<float, bf16>, LayerNormInput<float, bf16>,
          LayerNormParameters<float, bf16>, RmsNorm<float, bf16>, RmsNormInput<float, bf16>,
          RmsNormGain<float, bf16>, Rope<bf16>, EmbeddingForward<float, bf16>,
