@@ -7,6 +7,7 @@
 #include <tessera/layer/gpt2.hpp>
 #include <tessera/layer/head.hpp>
 #include <tessera/layer/linear.hpp>
+#include <tessera/layer/llama.hpp>
 #include <tessera/layer/mlp.hpp>
 #include <tessera/layer/norm.hpp>
 #include <tessera/layer/rope.hpp>
