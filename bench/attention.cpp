@@ -14,7 +14,7 @@ namespace {
 
 template <class T>
 void measure(AttentionShape const& s, double peak) {
-  DType const type = sizeof(T) == sizeof(Real) ? DType::real : DType::bf16;
+  DType const type = dtype_of<T>;
   std::size_t const rows = std::size_t(s.batch * s.tokens), all = std::size_t(s.all()),
                     packed = std::size_t(s.packed());
   std::vector<T> qkv(rows * packed), y(rows * all), dy(rows * all, T(0.1f)), dqkv(qkv.size());

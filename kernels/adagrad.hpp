@@ -13,8 +13,9 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 ///   w = w - lr g' / (sqrt(s) + eps)
 ///
 /// Shapes  w, s, g [n]
-/// Types   s, g T; w Plain<T> or Split
-/// Moves   5 * sizeof(T) bytes per element: 20 in float, as much with bf16 weights and remainders
+/// Types   s, g T; w Plain<T>, Split or Master
+/// Moves   5 * sizeof(T) bytes per element: 20 in float, as much with bf16 weights and remainders,
+///         22 with fp16 weights beside floats
 template <class T, class Weights = Plain<T>>
 struct Adagrad {
   Weights w;

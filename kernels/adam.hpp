@@ -17,8 +17,9 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 /// as torch.optim.Adam and torch.optim.AdamW do.
 ///
 /// Shapes  w, m, v, g [n]
-/// Types   m, v, g T; w Plain<T> or Split; options are double, because 1 - 0.999f is not 0.001f
-/// Moves   7 * sizeof(T) bytes per element: 28 in float, as much with bf16 weights and remainders
+/// Types   m, v, g T; w Plain<T>, Split or Master; options double, because 1 - 0.999f is not 0.001f
+/// Moves   7 * sizeof(T) bytes per element: 28 in float, as much with bf16 weights and remainders,
+///         30 with fp16 weights beside floats
 template <class T, class Weights = Plain<T>, bool Decoupled = false>
 struct Adam {
   Weights w;

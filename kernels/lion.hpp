@@ -13,8 +13,9 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 ///   m = beta2 m + (1 - beta2) g'
 ///
 /// Shapes  w, m, g [n]
-/// Types   m, g T; w Plain<T> or Split; options are double, because 1 - 0.99f is not 0.01f
-/// Moves   5 * sizeof(T) bytes per element: 20 in float, as much with bf16 weights and remainders
+/// Types   m, g T; w Plain<T>, Split or Master; options are double, because 1 - 0.99f is not 0.01f
+/// Moves   5 * sizeof(T) bytes per element: 20 in float, as much with bf16 weights and remainders,
+///         22 with fp16 weights beside floats
 template <class T, class Weights = Plain<T>>
 struct Lion {
   Weights w;

@@ -14,8 +14,9 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 ///   w = w - lr b, or with nesterov w - lr (g' + momentum b)
 ///
 /// Shapes  w, b, g [n]
-/// Types   b, g T; w Plain<T> or Split
-/// Moves   5 * sizeof(T) bytes per element: 20 in float, as much with bf16 weights and remainders
+/// Types   b, g T; w Plain<T>, Split or Master
+/// Moves   5 * sizeof(T) bytes per element: 20 in float, as much with bf16 weights and remainders,
+///         22 with fp16 weights beside floats
 template <class T, class Weights = Plain<T>>
 struct Sgd {
   Weights w;

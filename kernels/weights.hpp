@@ -1,4 +1,5 @@
-/// How optimizers read and write weights: as they are stored, or exactly from two halves.
+/// How optimizers read and write weights: as they are stored, exactly from two halves, or exactly
+/// beside what is stored.
 #pragma once
 
 #include <tessera/core/dtype.hpp>
@@ -43,6 +44,20 @@ struct Split {
     remainder[i] = low(x);
   }
   TESSERA_BOTH Split from(std::int64_t first) const { return {at + first, remainder + first}; }
+};
+
+/// An fp16 weight and the float that it is rounded from. Its exponent is shorter than a float's, so
+/// no remainder could make it exact: 2 + 4 bytes. Only the float is read.
+struct Master {
+  fp16* at;
+  float* exact;
+
+  TESSERA_BOTH float get(std::int64_t i) const { return exact[i]; }
+  TESSERA_BOTH void set(std::int64_t i, float x) const {
+    exact[i] = x;
+    at[i] = fp16(x);
+  }
+  TESSERA_BOTH Master from(std::int64_t first) const { return {at + first, exact + first}; }
 };
 
 }  // namespace tessera::inline TESSERA_SETTING::kernel

@@ -108,6 +108,7 @@ class Trainer {
 
   Plan const& plan() const { return engine_.plan(); }
   Options& options() { return engine_.options(); }
+  /// Skipped ones included.
   std::int64_t steps() const { return engine_.steps(); }
   Engine& engine() { return engine_; }
 
@@ -128,7 +129,8 @@ class Trainer {
     engine_.set_state(name, path, values);
   }
 
-  /// Everything a run needs to go on bitwise: weights, optimizer states, step. Collective.
+  /// Everything a run needs to go on bitwise: weights, optimizer states, step, loss scale.
+  /// Collective.
   void save(std::string const& path) { save_checkpoint(engine_, path); }
   void load(std::string const& path) { load_checkpoint(engine_, path); }
 

@@ -86,12 +86,30 @@ struct Halves {
   std::vector<std::int16_t> low;
 
   explicit Halves(std::vector<float> const& w) : high(w.size()), low(w.size()) {
-    for (std::size_t i = 0; i < w.size(); ++i) split().set(std::int64_t(i), w[i]);
+    for (std::size_t i = 0; i < w.size(); ++i) weights().set(std::int64_t(i), w[i]);
   }
-  kernel::Split split() { return {high.data(), low.data()}; }
+  kernel::Split weights() { return {high.data(), low.data()}; }
   std::vector<float> joined() {
     std::vector<float> w(high.size());
-    for (std::size_t i = 0; i < w.size(); ++i) w[i] = split().get(std::int64_t(i));
+    for (std::size_t i = 0; i < w.size(); ++i) w[i] = weights().get(std::int64_t(i));
+    return w;
+  }
+};
+
+/// Float weights with fp16 ones beside them.
+struct Copies {
+  std::vector<fp16> low;
+  std::vector<float> exact;
+
+  explicit Copies(std::vector<float> const& w) : low(w.size()), exact(w.size()) {
+    for (std::size_t i = 0; i < w.size(); ++i) weights().set(std::int64_t(i), w[i]);
+  }
+  kernel::Master weights() { return {low.data(), exact.data()}; }
+  /// Of weights whose fp16 is the nearest.
+  std::vector<float> joined() {
+    std::vector<float> w = exact;
+    for (std::size_t i = 0; i < w.size(); ++i)
+      if (low[i].bits != fp16(w[i]).bits) w[i] = NAN;
     return w;
   }
 };

@@ -74,8 +74,8 @@ TEST_CASE("blocks are whole vectors, about equal, and cover the vocabulary") {
   }
 }
 
-TEST_CASE_TEMPLATE("loss and gradients meet the textbook's", T, float, bf16) {
-  DType const low = sizeof(T) == 2 ? DType::bf16 : DType::real;
+TEST_CASE_TEMPLATE("loss and gradients meet the textbook's", T, float, bf16, fp16) {
+  DType const low = dtype_of<T>;
   std::int64_t const width = 40;
   // One block; two and a short one; and tokens that leave a short chunk.
   for (auto const& [rows, words] :
@@ -104,7 +104,7 @@ TEST_CASE_TEMPLATE("loss and gradients meet the textbook's", T, float, bf16) {
       std::vector<double> sum = expected.dweight;
       if (accumulate)
         for (double& d : sum) d *= 2;
-      // In bf16 the slopes of logits are rounded, 2^-9 at most, and dx once more.
+      // The slopes of logits are rounded to 16 bits, by 2^-9 of each at most, and dx once more.
       bool const rounds = low != DType::real;
       CHECK(std::abs(double(found) - expected.loss) < 2e-6 * expected.loss);
       CHECK(relative(dweight, sum) < (rounds ? 0x1p-9 : 2e-6));

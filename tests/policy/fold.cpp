@@ -35,6 +35,9 @@ TEST_CASE("policies fold into a layout in any order") {
   static_assert(a.sequences == 4 && a.tokens == 128 && a.accumulate == 8 && a.zero == 3 && a.clip);
   static_assert(a.reduction() == Step && a.states == 1 && a.low == DType::real);
   static_assert(fold<Batch<1, 1>, Precision<bf16>, Momentum>().weight() == 2);
+  static_assert(fold<Batch<1, 1>, Precision<bf16>, Momentum>().master() == 2);
+  static_assert(fold<Batch<1, 1>, Precision<fp16>, Momentum>().weight() == 2);
+  static_assert(fold<Batch<1, 1>, Precision<fp16>, Momentum>().master() == 4);
   static_assert(b.sequences == 4 && b.tokens == 128 && b.accumulate == 8 && b.zero == 3 && b.clip);
 }
 

@@ -75,14 +75,22 @@ struct fp16 {
 static_assert(sizeof(bf16) == 2 && sizeof(fp16) == 2);
 
 /// How a value is stored. `real` is what arithmetic runs in; 16-bit types are loaded and stored.
-enum class DType : std::uint8_t { real, bf16, int32 };
+enum class DType : std::uint8_t { real, bf16, fp16, int32 };
 
 constexpr Bytes size_of(DType t) {
-  return t == DType::bf16 ? 2 : t == DType::real ? Bytes(sizeof(Real)) : 4;
+  return t == DType::real ? Bytes(sizeof(Real)) : t == DType::int32 ? 4 : 2;
 }
+
+/// The type as the compiler knows it.
+template <class T>
+inline constexpr DType dtype_of = DType::real;
+template <>
+inline constexpr DType dtype_of<bf16> = DType::bf16;
+template <>
+inline constexpr DType dtype_of<fp16> = DType::fp16;
 
 /// The types that weights and activations may be stored in, as DType numbers them: an op's kernels
 /// exist for each. In double, for tests, nothing else is.
-inline constexpr int stores = sizeof(Real) == 4 ? 2 : 1;
+inline constexpr int stores = sizeof(Real) == 4 ? 3 : 1;
 
 }  // namespace tessera::inline TESSERA_SETTING

@@ -102,7 +102,8 @@ inline constexpr int extra_count = [] {
 namespace detail {
 
 template <int Store>
-using StoreAt = std::conditional_t<Store == int(DType::bf16), bf16, Real>;
+using StoreAt = std::conditional_t<Store == int(DType::bf16), bf16,
+                                   std::conditional_t<Store == int(DType::fp16), fp16, Real>>;
 
 /// Does the op store or take 16-bit values? Then its kernels are templates over that type.
 template <class O>

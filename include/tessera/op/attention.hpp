@@ -54,8 +54,6 @@ struct AttentionRules {
     CpuTeam{}.run(kernel::Documents{to, tokens.at, tokens.shape[0], tokens.shape[1], K.separator});
     return to;
   }
-  template <class Low>
-  static constexpr DType type = sizeof(Low) == sizeof(Real) ? DType::real : DType::bf16;
 };
 
 }  // namespace detail
@@ -112,8 +110,8 @@ struct kernels<Attention<K>, Cpu> {
   static constexpr Bytes workspace(Signature const& s) { return Rules::workspace(s.in[0], s.low); }
   template <class Low>
   static void run(Call const& c, View<Low> y, View<Low const> qkv, View<Real> log_sum) {
-    attention_forward(K.of(qkv.shape), Rules::template type<Low>,
-                      {qkv.at, nullptr, y.at, log_sum.at}, c.workspace);
+    attention_forward(K.of(qkv.shape), dtype_of<Low>, {qkv.at, nullptr, y.at, log_sum.at},
+                      c.workspace);
   }
 };
 template <AttentionKind K>
@@ -123,7 +121,7 @@ struct kernels<AttentionInput<K>, Cpu> {
   template <class Low>
   static void run(Call const& c, View<Low> dqkv, View<Low const> dy, View<Low const> qkv,
                   View<Low const> y, View<Real const> log_sum) {
-    attention_backward(K.of(qkv.shape), Rules::template type<Low>,
+    attention_backward(K.of(qkv.shape), dtype_of<Low>,
                        {qkv.at, nullptr, const_cast<Low*>(y.at), const_cast<Real*>(log_sum.at)},
                        dy.at, dqkv.at, c.workspace);
   }
@@ -134,7 +132,7 @@ struct kernels<DocumentAttention<K>, Cpu> : kernels<Attention<K>, Cpu> {
   template <class Low>
   static void run(Call const& c, View<Low> y, View<Low const> qkv, View<std::int32_t const> tokens,
                   View<Real> log_sum) {
-    attention_forward(K.of(qkv.shape), Rules::template type<Low>,
+    attention_forward(K.of(qkv.shape), dtype_of<Low>,
                       {qkv.at, Rules::documents(tokens, c.workspace), y.at, log_sum.at},
                       Rules::rest(qkv.shape, c.workspace));
   }
@@ -145,7 +143,7 @@ struct kernels<DocumentAttentionInput<K>, Cpu> : kernels<AttentionInput<K>, Cpu>
   template <class Low>
   static void run(Call const& c, View<Low> dqkv, View<Low const> dy, View<Low const> qkv,
                   View<Low const> y, View<Real const> log_sum, View<std::int32_t const> tokens) {
-    attention_backward(K.of(qkv.shape), Rules::template type<Low>,
+    attention_backward(K.of(qkv.shape), dtype_of<Low>,
                        {qkv.at, Rules::documents(tokens, c.workspace), const_cast<Low*>(y.at),
                         const_cast<Real*>(log_sum.at)},
                        dy.at, dqkv.at, Rules::rest(qkv.shape, c.workspace));

@@ -131,7 +131,7 @@ class ChunkedLoss {
   Real run(void* workspace, Low const* x, Low const* weight, std::int32_t const* targets,
            Real scale, Low* dx, Real* dweight, bool accumulate) const {
     constexpr bool low = !std::is_same_v<Low, Real>;
-    Layout const l = Layout::of(chunk_, vocabulary_, width_, low ? DType::bf16 : DType::real);
+    Layout const l = Layout::of(chunk_, vocabulary_, width_, dtype_of<Low>);
     auto* const space = static_cast<std::byte*>(workspace);
     auto* const logits = reinterpret_cast<Real*>(space + l.logits);
     auto* const row_loss = reinterpret_cast<Real*>(space + l.row_loss);

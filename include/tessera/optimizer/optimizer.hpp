@@ -25,18 +25,23 @@ struct StepValues {
 
 /// One contiguous range: weights, gradients and states start at its first element.
 struct StepRange {
-  void* weights = nullptr;            // Real, or bf16 with a remainder
-  std::int16_t* remainder = nullptr;  // null: weights are Real
+  DType low = DType::real;  // what weights are stored in
+  void* weights = nullptr;
+  void* master = nullptr;  // of bf16 weights their remainders, of fp16 ones the exact floats
   Real const* gradients = nullptr;
   std::array<Real*, most_states> states{};
   std::int64_t elements = 0;
 };
 
-/// f(weights) with weights as kernels see them: kernel::Plain or kernel::Split.
+/// f(weights) with weights as kernels see them: kernel::Plain, kernel::Split or kernel::Master.
 template <class F>
 void with_weights(StepRange const& r, F const& f) {
-  if constexpr (sizeof(Real) == 4)
-    if (r.remainder) return f(kernel::Split{static_cast<bf16*>(r.weights), r.remainder});
+  if constexpr (sizeof(Real) == 4) {
+    if (r.low == DType::bf16)
+      return f(kernel::Split{static_cast<bf16*>(r.weights), static_cast<std::int16_t*>(r.master)});
+    if (r.low == DType::fp16)
+      return f(kernel::Master{static_cast<fp16*>(r.weights), static_cast<float*>(r.master)});
+  }
   f(kernel::Plain<Real>(static_cast<Real*>(r.weights)));
 }
 

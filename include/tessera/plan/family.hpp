@@ -133,7 +133,7 @@ constexpr Sized sized(Plan const& p, Family family) {
       return {Arena::own, slots && !own ? real * flat_elements(p, true, true) : 0};
     case Family::optimizer:
       return {Arena::own,
-              (p.layout.states * real + p.layout.remainder()) * flat_elements(p, !own, true)};
+              (p.layout.states * real + p.layout.master()) * flat_elements(p, !own, true)};
     case Family::boundary:
       for (int s = 0; s < last; ++s)
         sum += p.facts.segments[std::size_t(s)].layers *

@@ -21,6 +21,12 @@ inline constexpr int most_frozen = 8;
 
 namespace tessera::inline TESSERA_SETTING {
 
+/// Bytes beside a weight that make it the exact one which the optimizer steps: what a bf16 leaves
+/// out of a float, or the float that an fp16 is rounded from.
+constexpr Bytes master_of(DType low) {
+  return low == DType::bf16 ? 2 : low == DType::fp16 ? 4 : 0;
+}
+
 struct Layout {
   int sequences = 0, tokens = 0;  // of one micro-batch
   int accumulate = 1;             // micro-batches per step
@@ -35,8 +41,7 @@ struct Layout {
   int frozen_count = 0;
 
   constexpr Bytes weight() const { return size_of(low); }
-  /// What a 16-bit weight leaves out of the exact one that the optimizer steps.
-  constexpr Bytes remainder() const { return low == DType::real ? 0 : 2; }
+  constexpr Bytes master() const { return master_of(low); }
   constexpr std::span<std::string_view const> frozen_patterns() const {
     return {frozen.data(), std::size_t(frozen_count)};
   }

@@ -60,11 +60,11 @@ class Placement {
     return at * (f == Family::weights ? p_.layout.weight() : p_.layout.real);
   }
   /// One state of a flat's layer: states of a layer lie one behind the other, and behind them what
-  /// 16-bit weights leave out, as state number `states`.
+  /// makes 16-bit weights exact, as state number `states`.
   constexpr Bytes state(int flat, int layer, int state) const {
     bool const whole = !p_.steps_own_part();
     std::int64_t const one = layer_elements(flat, whole);
-    return (p_.layout.states * p_.layout.real + p_.layout.remainder()) *
+    return (p_.layout.states * p_.layout.real + p_.layout.master()) *
                (elements_before(flat, whole, true) + layer * one) +
            state * p_.layout.real * one;
   }

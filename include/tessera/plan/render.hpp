@@ -76,6 +76,19 @@ inline void render_rows(Plan const& p, Pass pass, int segment, std::string& out)
   for (int i = range.begin; i < range.end; ++i) render_row(p, p.rows[std::size_t(i)], out);
 }
 
+/// What is stored in 16 bits and what is not.
+inline void render_precision(DType low, std::string& out) {
+  if (low == DType::real) return;
+  if (low == DType::bf16) {
+    line(out, "stored      weights and activations as bf16, and beside the optimizer's states");
+    line(out, "            the 16 bits that make a weight exact");
+  } else {
+    line(out, "stored      weights and activations as fp16, and beside the optimizer's states");
+    line(out, "            exact weights as float; products convert fp16 to float on the way");
+    line(out, "overflow    the loss is scaled; a step whose gradient overflows is skipped");
+  }
+}
+
 inline void render_model(Plan const& p, std::string& out) {
   std::int64_t elements = 0;
   for (FlatInfo const& f : p.facts.flats) elements += f.layers * f.elements;
@@ -115,13 +128,16 @@ inline std::string render(Plan const& p) {
   detail::render_model(p, out);
   detail::line(out, "ranks       " + detail::count(p.mesh.data, "data rank") + " in " +
                         detail::count(p.mesh.domains(), "memory domain"));
-  detail::line(
-      out,
-      "policies    " + std::string(p.layout.low == DType::bf16 ? "Precision<bf16>, " : "") +
-          "Zero<" + std::to_string(p.layout.zero) + ">" +
-          (train ? std::string(", Reduce<") + (p.mode == Reduction::step ? "Step" : "Micro") + ">"
-                 : "") +
-          (p.layout.clip ? ", ClipNorm" : ""));
+  detail::line(out, "policies    " +
+                        std::string(p.layout.low == DType::bf16   ? "Precision<bf16>, "
+                                    : p.layout.low == DType::fp16 ? "Precision<fp16>, "
+                                                                  : "") +
+                        "Zero<" + std::to_string(p.layout.zero) + ">" +
+                        (train ? std::string(", Reduce<") +
+                                     (p.mode == Reduction::step ? "Step" : "Micro") + ">"
+                               : "") +
+                        (p.layout.clip ? ", ClipNorm" : ""));
+  detail::render_precision(p.layout.low, out);
   detail::line(out, "each rank   " + std::to_string(p.micros) +
                         (p.micros == 1 ? " micro-batch" : " micro-batches") + " of " +
                         std::to_string(p.facts.sequences) + " x " + std::to_string(p.facts.tokens) +

@@ -2,13 +2,16 @@
 /// wrote.
 ///
 ///   tessera checkpoint 1\n
-///   step <steps>\n  optimizer <name>\n  real <bytes>\n
+///   step <steps>\n
+///   loss_scale <scale> <step> <last overflow> <hysteresis> <skipped>\n   if fp16 had a part in it
+///   optimizer <name>\n  real <bytes>\n
 ///   tensor <path> <what> <elements> <offset in bytes from the end of the header>\n ...
 ///   end\n
 ///   values, little-endian, in the order of the index
 #pragma once
 
 #include <tessera/run/engine.hpp>
+#include <tessera/run/json.hpp>
 #include <tessera/run/output.hpp>
 
 #include <charconv>
@@ -33,11 +36,23 @@ inline What what_of(Engine& engine, std::string const& kind) {
   return {};
 }
 
-/// The same text for the same model, optimizer, type and step.
-inline std::string header_of(Engine& engine) {
+inline constexpr std::string_view first_line = "tessera checkpoint 1";
+
+/// How far the run is: the lines that differ between checkpoints of one run.
+inline std::string progress_of(Engine const& engine) {
+  std::string text = "step " + std::to_string(engine.steps()) + "\n";
+  LossScaler const& s = engine.scaler();
+  if (!engine.scales() && s.skipped == 0) return text;
+  text += "loss_scale ";
+  json::append(text, s.scale);
+  for (std::int64_t const n : {s.step, s.last_overflow, std::int64_t(s.hysteresis), s.skipped})
+    text += " " + std::to_string(n);
+  return text + "\n";
+}
+/// The rest of the header: the same text for the same model, optimizer and type.
+inline std::string index_of(Engine& engine) {
   std::ostringstream header;
-  header << "tessera checkpoint 1\nstep " << engine.steps() << "\noptimizer "
-         << engine.optimizer().name << "\nreal " << sizeof(Real) << "\n";
+  header << "optimizer " << engine.optimizer().name << "\nreal " << sizeof(Real) << "\n";
   Bytes offset = 0;
   for (std::string const& p : engine.parameters().paths())
     for (std::string const& kind : kinds_of(engine, p)) {
@@ -57,8 +72,35 @@ inline Bytes values_of(Engine& engine) {
   return bytes;
 }
 
-/// Reads up to the first value; returns the step. Refuses a header other than this engine's.
-inline std::int64_t read_header(Engine& engine, std::ifstream& in, std::string const& path) {
+/// What a checkpoint says of its run's progress.
+struct Saved {
+  std::int64_t step = 0;
+  std::optional<LossScaler> scaler{};
+};
+
+/// Numbers with a blank before each; false if that is not all that the text holds.
+template <class... Number>
+bool read_numbers(std::string_view text, Number&... numbers) {
+  char const *at = text.data(), *const end = at + text.size();
+  auto const read = [&](auto& number) {
+    if (at == end || *at != ' ') return false;
+    auto const [after, fault] = std::from_chars(at + 1, end, number);
+    at = after;
+    return fault == std::errc();
+  };
+  return (read(numbers) && ...) && at == end;
+}
+inline bool read_step(std::string_view line, std::int64_t& step) {
+  return line.starts_with("step") && read_numbers(line.substr(4), step) && step >= 0;
+}
+inline bool read_scaler(std::string_view line, std::int64_t steps, LossScaler& s) {
+  return read_numbers(line.substr(10), s.scale, s.step, s.last_overflow, s.hysteresis, s.skipped) &&
+         s.scale > 0 && std::isfinite(s.scale) && s.hysteresis > 0 && s.last_overflow >= -1 &&
+         s.last_overflow < s.step && s.skipped >= 0 && s.skipped <= steps;
+}
+
+/// Reads up to the first value. Refuses a header other than this engine's.
+inline Saved read_header(Engine& engine, std::ifstream& in, std::string const& path) {
   auto const refuse = [&](std::string const& why) {
     throw Error("checkpoint " + path + " " + why);
   };
@@ -66,29 +108,40 @@ inline std::int64_t read_header(Engine& engine, std::ifstream& in, std::string c
   Bytes const size = Bytes(std::filesystem::file_size(path, code));
   if (!in || code) refuse("cannot be read; check the path");
   std::string line;
-  std::int64_t step = -1;
-  std::istringstream wanted(header_of(engine));
-  for (std::string want; std::getline(wanted, want);) {
-    bool const whole = std::getline(in, line) && !in.eof(), first = want.starts_with("tessera");
-    if (first && line != want) refuse("is not one: its first line is not '" + want + "'");
+  auto const next = [&] { return std::getline(in, line) && !in.eof(); };
+  auto const must = [&](bool whole) {
     if (!whole)
       refuse("is cut short: it ends at byte " + std::to_string(size) + "; use an older one");
-    if (want.starts_with("step ")) {
-      char const *const from = line.data() + std::min<std::size_t>(5, line.size()),
-                        *const to = line.data() + line.size();
-      auto const [end, fault] = std::from_chars(from, to, step);
-      if (!line.starts_with("step ") || fault != std::errc() || end != to || step < 0)
-        refuse("is damaged: it says '" + line.substr(0, 80) + "' for its step; use an older one");
-    } else if (line != want) {
+  };
+  auto const damaged = [&](std::string const& what) {
+    refuse("is damaged: it says '" + line.substr(0, 80) + "' for its " + what +
+           "; use an older one");
+  };
+  bool const whole = next();
+  if (line != first_line)
+    refuse("is not one: its first line is not '" + std::string(first_line) + "'");
+  must(whole);
+  must(next());
+  Saved saved;
+  if (!read_step(line, saved.step)) damaged("step");
+  must(next());
+  if (line.starts_with("loss_scale")) {
+    if (!read_scaler(line, saved.step, saved.scaler.emplace())) damaged("loss scale");
+    must(next());
+  }
+  std::istringstream wanted(index_of(engine));
+  bool first = true;
+  for (std::string want; std::getline(wanted, want); first = false) {
+    if (!first) must(next());
+    if (line != want)
       refuse("says '" + line.substr(0, 120) + "' where this trainer has '" + want +
              "': it is of another model, optimizer or type; load it with the one that saved it");
-    }
   }
   Bytes const end = Bytes(in.tellg()) + values_of(engine);
   if (size != end)
     refuse((size < end ? "is cut short: it has " : "is damaged: it has ") + std::to_string(size) +
            " bytes of " + std::to_string(end) + "; use an older one");
-  return step;
+  return saved;
 }
 
 /// rename() makes the new file appear whole or not at all; both must be on the disk for that.
@@ -118,7 +171,11 @@ inline void save_checkpoint(Engine& engine, std::string const& path) {
       problem = e.what();
     }
   };
-  attempt([&] { file.emplace(unfinished).append(detail::header_of(engine)); });
+  attempt([&] {
+    file.emplace(unfinished)
+        .append(std::string(detail::first_line) + "\n" + detail::progress_of(engine) +
+                detail::index_of(engine));
+  });
   for (std::string const& p : parameters.paths())
     for (std::string const& kind : detail::kinds_of(engine, p)) {
       std::vector<Real> const values = parameters.read(detail::what_of(engine, kind), p);
@@ -137,10 +194,10 @@ inline void save_checkpoint(Engine& engine, std::string const& path) {
 inline void load_checkpoint(Engine& engine, std::string const& path) {
   World const& world = engine.world();
   std::ifstream in(path, std::ios::binary);
-  std::int64_t step = 0;
+  detail::Saved saved;
   std::optional<std::string> problem;
   try {
-    step = detail::read_header(engine, in, path);
+    saved = detail::read_header(engine, in, path);
   } catch (Error const& e) {
     problem = e.what();
   }
@@ -156,7 +213,7 @@ inline void load_checkpoint(Engine& engine, std::string const& path) {
       world.agree(problem);
       parameters.write(detail::what_of(engine, kind), p, values);
     }
-  engine.resume_at(step);
+  engine.resume_at(saved.step, saved.scaler);
 }
 
 }  // namespace tessera::inline TESSERA_SETTING

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tessera/run/executor.hpp>
+#include <tessera/run/loss_scale.hpp>
 #include <tessera/run/parameters.hpp>
 #include <tessera/run/process_memory.hpp>
 
@@ -11,12 +12,14 @@ namespace tessera::inline TESSERA_SETTING {
 
 /// What a step tells.
 struct Report {
-  std::int64_t step = 0;     // counts from 1
+  std::int64_t step = 0;     // counts from 1, skipped ones included
   double loss = 0;           // mean over the valid targets of the global batch
   double gradient_norm = 0;  // before clipping
   double learning_rate = 0;
   std::int64_t tokens = 0;  // of the global batch
   double seconds = 0;
+  bool skipped = false;   // fp16: the scaled gradient overflowed, and nothing was updated
+  double loss_scale = 1;  // of this step; 1 without fp16
 };
 
 class Engine {
@@ -33,13 +36,17 @@ class Engine {
         trace_(options_.trace_events),
         executor_(world, memory_, segments, optimizer, groups_, trace_),
         parameters_(world, memory_, segments),
-        optimizer_(optimizer) {
+        optimizer_(optimizer),
+        scaler_(LossScaler::of(options_.fp16)) {
+    check_loss_scale(options_.fp16, plan_.layout.low);
     parameters_.initialize(options_.seed);
   }
 
   Plan const& plan() const { return plan_; }
   Options& options() { return options_; }
+  /// Global batches that were seen, and those of them that updated the weights.
   std::int64_t steps() const { return step_; }
+  std::int64_t updates() const { return step_ - scaler_.skipped; }
   Parameters& parameters() { return parameters_; }
   Collective const& collective() const { return executor_.collective(); }
   Memory& memory() { return memory_; }
@@ -48,31 +55,46 @@ class Engine {
   OptimizerTable const& optimizer() const { return optimizer_; }
   World const& world() const { return world_; }
 
-  /// The weights of a checkpoint that was written after this many steps are in place.
-  void resume_at(std::int64_t step) { step_ = step; }
+  /// Of the next step: 1 without fp16.
+  double loss_scale() const { return scales() ? scaler_.factor(options_.fp16) : 1; }
+  LossScaler const& scaler() const { return scaler_; }
+  bool scales() const { return plan_.layout.low == DType::fp16; }
+
+  /// The weights of a checkpoint that was written after this many steps are in place. Without a
+  /// scaler the loss scale begins as in a new run.
+  void resume_at(std::int64_t step, std::optional<LossScaler> const& scaler) {
+    step_ = step;
+    scaler_ = scaler.value_or(LossScaler::of(options_.fp16));
+  }
 
   template <Data D>
   Report step(D const& data) {
     auto const start = std::chrono::steady_clock::now();
+    check_loss_scale(options_.fp16, plan_.layout.low);
     Batches const b = batches(plan_, Source::of(data, plan_.layout.tokens));
-    StepValues const v{.rate = options_.learning_rate * options_.schedule(step_),
+    StepValues const v{.rate = options_.learning_rate * options_.schedule(updates()),
                        .decay = options_.weight_decay,
                        .beta1 = options_.beta1.value_or(optimizer_.defaults.beta1),
                        .beta2 = options_.beta2.value_or(optimizer_.defaults.beta2),
                        .epsilon = options_.epsilon.value_or(optimizer_.defaults.epsilon),
                        .momentum = options_.momentum,
                        .nesterov = options_.nesterov,
-                       .step = step_ + 1};
-    Turnout const t = executor_.run(plan_, b, v, options_.clip_norm);
-    if (!t.finite) refuse(t, b);
+                       .step = updates() + 1};
+    double const scale = loss_scale();
+    Turnout const t = executor_.run(plan_, b, v, options_.clip_norm, scale);
+    if (!t.finite && !may_skip(t)) refuse(t, b);
     gradient_scale_ = t.gradient_scale;
+    if (scales()) scaler_.update(options_.fp16, !t.finite);
     ++step_;
-    return {step_,
-            t.loss,
-            t.gradient_norm,
-            v.rate,
-            b.targets(),
-            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
+    return {
+        .step = step_,
+        .loss = t.loss,
+        .gradient_norm = t.gradient_norm,
+        .learning_rate = v.rate,
+        .tokens = b.targets(),
+        .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
+        .skipped = !t.finite,
+        .loss_scale = scale};
   }
 
   /// Mean loss over the first `samples` samples of a source, in its order; 0: all of them.
@@ -141,6 +163,11 @@ class Engine {
         true);
   }
 
+  /// Another loss scale, or other data, may make the next step finite.
+  bool may_skip(Turnout const& t) const {
+    return scales() && t.valid > 0 && !scaler_.exhausted(options_.fp16);
+  }
+
   [[noreturn]] void refuse(Turnout const& t, Batches const& b) {
     std::string const where = "step " + std::to_string(step_ + 1) + ": ";
     if (t.valid == 0)
@@ -151,14 +178,14 @@ class Engine {
     std::string const found = executor_.first_non_finite(plan_, b);
     std::string const what = "the loss is " + std::to_string(t.loss) + ", the gradient norm " +
                              std::to_string(t.gradient_norm);
+    std::string const least = scales() ? ", and the loss scale is at its min_loss_scale" : "";
     std::optional<std::string> mine;
     if (!found.empty())
       mine = where + what + "; the first value that is not finite is in " + found +
-             "; the weights are those before this step: lower the learning rate";
+             "; the weights are those before this step" + least + ": lower the learning rate";
     world_.agree(mine);
-    throw Error(where + what +
-                    ", though every value is finite: the sum of squares overflows; lower "
-                    "the learning rate",
+    throw Error(where + what + ", though every value is finite: the sum of squares overflows" +
+                    least + "; lower the learning rate",
                 true);
   }
 
@@ -173,6 +200,7 @@ class Engine {
   Executor executor_;
   Parameters parameters_;
   OptimizerTable optimizer_;
+  LossScaler scaler_;
   std::int64_t step_ = 0;
   double gradient_scale_ = 1;
 };

@@ -17,7 +17,7 @@ struct Turnout {
   double loss = 0;            // mean over the valid targets of all ranks
   double gradient_norm = 0;   // before clipping
   std::int64_t valid = 0;     // targets that are not ignored, over all ranks
-  double gradient_scale = 1;  // of the buffers to the gradient of the mean loss
+  double gradient_scale = 1;  // from the buffers to the gradient of the mean loss
   bool finite = true;
 };
 
@@ -48,10 +48,12 @@ class Executor {
   std::vector<Program> const& programs() const { return programs_; }
 
   /// One step, or one evaluation. values: of the update, with rate and decay of the whole model.
+  /// loss_scale: what the loss's gradient is multiplied with on its way back; the update takes it
+  /// out.
   Turnout run(Plan const& plan, Batches const& batches, StepValues const& values,
-              double clip_norm = 0) {
+              double clip_norm = 0, double loss_scale = 1) {
     begin(plan, batches);
-    values_ = values, clip_norm_ = clip_norm;
+    values_ = values, clip_norm_ = clip_norm, loss_scale_ = loss_scale;
     each_instruction(plan, [&](Instruction const& in) {
       if (in.op == Do::step && !turnout_.finite) return;  // the weights stay as they were
       memory_.domain().doing(in.row, in.layer, in.micro);
@@ -111,6 +113,7 @@ class Executor {
     b.scratch = memory_.at(Family::scratch);
     b.workspace = memory_.at(Family::workspace);
     b.batch = memory_.at(Family::batch);
+    b.seed = Real(loss_scale_);
     for (std::size_t u = 0; u < segment.flats.size(); ++u) {
       int const flat = segment.flats[u].flat;
       if (flat < 0) continue;
@@ -266,9 +269,10 @@ class Executor {
       for (int r = 0; r < p.mesh.data; ++r) squares += table[r * entries + e];
     // Losses carry one over all targets; ignored ones are taken out here.
     double const nominal = double(batches_->targets());
+    double const mean = valid > 0 ? nominal / valid : 0;
     turnout_.valid = std::int64_t(valid);
-    turnout_.gradient_scale = valid > 0 ? nominal / valid : 0;
-    turnout_.loss = loss * turnout_.gradient_scale;
+    turnout_.loss = loss * mean;
+    turnout_.gradient_scale = mean / loss_scale_;
     turnout_.gradient_norm = std::sqrt(squares) * turnout_.gradient_scale;
     turnout_.finite =
         std::isfinite(turnout_.loss) && std::isfinite(turnout_.gradient_norm) && valid > 0;
@@ -284,15 +288,16 @@ class Executor {
     std::int64_t const end = own ? begin + part : p.whole_elements(in.flat);
     // Element e of the layer is at e - base of each buffer.
     std::byte* const weights = memory_.weights(in.flat, in.layer);
-    std::int16_t* const remainder = memory_.remainder(in.flat, in.layer);
+    std::byte* const master = memory_.master(in.flat, in.layer);
     std::int64_t const weight_base = p.gathers_into_slots() ? begin : 0;
     Real const* const gradient =
         own ? memory_.reduced(in.flat, in.layer, rank_) : memory_.whole_gradient(in.flat, in.layer);
     for (Interval const& i : groups_.of(in.flat, in.layer)) {
       std::int64_t const from = std::max(begin, i.begin), to = std::min(end, i.end);
       if (from >= to) continue;
-      StepRange range{.weights = weights + (from - weight_base) * p.layout.weight(),
-                      .remainder = remainder ? remainder + (from - begin) : nullptr,
+      StepRange range{.low = p.layout.low,
+                      .weights = weights + (from - weight_base) * p.layout.weight(),
+                      .master = master ? master + (from - begin) * p.layout.master() : nullptr,
                       .gradients = gradient + (from - begin),
                       .states = {},
                       .elements = to - from};
@@ -317,7 +322,7 @@ class Executor {
   Plan const* plan_ = nullptr;
   Batches const* batches_ = nullptr;
   StepValues values_{};
-  double clip_norm_ = 0;
+  double clip_norm_ = 0, loss_scale_ = 1;
   Turnout turnout_{};
   double loss_ = 0;
   std::int64_t valid_ = 0;

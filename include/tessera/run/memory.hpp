@@ -31,12 +31,11 @@ class Memory {
   std::byte* weights(int flat, int layer) {
     return at(Family::weights) + place_.flat(Family::weights, flat, layer);
   }
-  /// What 16-bit weights leave out, by element of what this rank steps; null if they are real.
-  std::int16_t* remainder(int flat, int layer) {
-    if (plan_.layout.remainder() == 0 || !plan_.facts.flats[std::size_t(flat)].trainable)
+  /// What makes 16-bit weights exact, by element of what this rank steps; null if they are real.
+  std::byte* master(int flat, int layer) {
+    if (plan_.layout.master() == 0 || !plan_.facts.flats[std::size_t(flat)].trainable)
       return nullptr;
-    return reinterpret_cast<std::int16_t*>(at(Family::optimizer) +
-                                           place_.state(flat, layer, plan_.layout.states));
+    return at(Family::optimizer) + place_.state(flat, layer, plan_.layout.states);
   }
   /// A flat's layer in a family of gradients.
   Real* flat(Family f, int flat, int layer, int k) {

@@ -18,6 +18,18 @@ struct Group {
   std::optional<double> weight_decay{};
 };
 
+/// With Precision<fp16>, in DeepSpeed's words: what the loss's gradient is multiplied with, so that
+/// small gradients do not vanish in fp16. run/loss_scale.hpp says how it follows overflows.
+struct LossScale {
+  double loss_scale = 0;                  // > 0: this one always; 0: dynamic
+  int initial_scale_power = 16;           // the first scale is 2 to this power
+  std::int64_t loss_scale_window = 1000;  // steps without an overflow until it doubles
+  int hysteresis = 2;                     // overflows until it halves
+  bool consecutive_hysteresis = false;    // counted anew after every step without one
+  double min_loss_scale = 1;              // an overflow that would need less ends the run
+  bool operator==(LossScale const&) const = default;
+};
+
 struct Options {
   double learning_rate = 3e-4;                        // the schedule's largest
   Schedule schedule{};                                // constant
@@ -29,6 +41,7 @@ struct Options {
   std::uint64_t seed = 1;      // of initial weights and of the data order
   bool shuffle = true;         // every epoch in a new order; false: as the source has the samples
   std::vector<Group> groups{};
+  LossScale fp16{};
   int trace_events = 0;  // > 0: keep the last so many events for trace()
 };
 

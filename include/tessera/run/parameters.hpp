@@ -113,27 +113,39 @@ class Parameters {
   }
 
  private:
-  /// Values in memory: Real; or 16-bit weights, with their remainders where this rank keeps them.
+  /// Values in memory: Real; or 16-bit weights, and what makes them exact where this rank keeps it.
   struct Stored {
-    Real* real = nullptr;
-    bf16* low = nullptr;
-    std::int16_t* remainder = nullptr;
+    void* at = nullptr;
+    DType low = DType::real;
+    void* master = nullptr;
+
+    Real* real() const { return static_cast<Real*>(at); }
+    kernel::Split split() const {
+      return {static_cast<bf16*>(at), static_cast<std::int16_t*>(master)};
+    }
+    kernel::Master beside() const { return {static_cast<fp16*>(at), static_cast<float*>(master)}; }
 
     Real get(std::int64_t i) const {
-      if (real) return real[i];
-      return remainder ? Real(kernel::Split{low, remainder}.get(i)) : Real(float(low[i]));
+      if (low == DType::real) return real()[i];
+      if (low == DType::bf16) return Real(master ? split().get(i) : float(split().at[i]));
+      return Real(master ? beside().get(i) : float(beside().at[i]));
     }
     void set(std::int64_t i, Real x) const {
-      if (real) {
-        real[i] = x;
+      if (low == DType::real) {
+        real()[i] = x;
+      } else if (low == DType::bf16) {
+        split().at[i] = kernel::Split::high(float(x));
+        if (master) split().remainder[i] = kernel::Split::low(float(x));
       } else {
-        low[i] = kernel::Split::high(float(x));
-        if (remainder) remainder[i] = kernel::Split::low(float(x));
+        beside().at[i] = fp16(x);
+        if (master) beside().exact[i] = float(x);
       }
     }
     Stored from(std::int64_t i) const {
-      return {real ? real + i : nullptr, low ? low + i : nullptr,
-              remainder ? remainder + i : nullptr};
+      auto const moved = [i](void* p, Bytes each) -> void* {
+        return p ? static_cast<std::byte*>(p) + i * each : nullptr;
+      };
+      return {moved(at, size_of(low)), low, moved(master, master_of(low))};
     }
   };
 
@@ -143,8 +155,8 @@ class Parameters {
 #pragma omp parallel for schedule(static)
     for (std::int64_t b = 0; b < (n + block - 1) / block; ++b) {
       std::int64_t const from = b * block, size = std::min(block, n - from);
-      if (out.real) {
-        fill_normal(key, first + from, size, deviation, out.real + from);
+      if (out.low == DType::real) {
+        fill_normal(key, first + from, size, deviation, out.real() + from);
       } else {
         std::vector<Real> drawn(static_cast<std::size_t>(size));
         fill_normal(key, first + from, size, deviation, drawn.data());
@@ -159,12 +171,12 @@ class Parameters {
     std::int64_t begin = 0, end = 0;
   };
 
-  /// Several ranks hold what another one can only ask for. Exact values of 16-bit weights are where
-  /// their remainders are, with the optimizer's states.
+  /// Several ranks hold what another one can only ask for. Exact values of 16-bit weights are with
+  /// the optimizer's states.
   bool shards(What what, Entry const& e) const {
     Plan const& p = memory_.plan();
-    bool const split = p.layout.remainder() > 0 && e.trainable;
-    return what.kind == What::values && !split ? p.gathers_into_slots() : p.steps_own_part();
+    bool const beside = p.layout.master() > 0 && e.trainable;
+    return what.kind == What::values && !beside ? p.gathers_into_slots() : p.steps_own_part();
   }
   /// The weights that this rank keeps of elements [begin, end).
   Held weights(Entry const& e, std::int64_t begin, std::int64_t end) {
@@ -172,12 +184,11 @@ class Parameters {
     std::int64_t const part = p.part_elements(e.flat), mine = world_.rank() * part;
     std::byte* const at = memory_.weights(e.flat, e.layer) +
                           (begin - (p.gathers_into_slots() ? mine : 0)) * p.layout.weight();
-    if (p.layout.low == DType::real) return {{.real = reinterpret_cast<Real*>(at)}, begin, end};
-    std::int16_t* remainder = memory_.remainder(e.flat, e.layer);
+    std::byte* master = memory_.master(e.flat, e.layer);
     bool const whole = !p.steps_own_part(), own = begin == mine && end == mine + part;
-    if (remainder && !whole && !own) remainder = nullptr;
-    if (remainder && whole) remainder += begin;
-    return {{.low = reinterpret_cast<bf16*>(at), .remainder = remainder}, begin, end};
+    if (master && !whole && !own) master = nullptr;
+    if (master && whole) master += begin * p.layout.master();
+    return {{.at = at, .low = p.layout.low, .master = master}, begin, end};
   }
   Held hold(What what, Entry const& e) {
     Plan const& p = memory_.plan();
@@ -187,10 +198,10 @@ class Parameters {
     switch (what.kind) {
       case What::values: return weights(e, h.begin, h.end);
       case What::gradient:
-        h.at.real = mine ? memory_.reduced(e.flat, e.layer, world_.rank())
-                         : memory_.whole_gradient(e.flat, e.layer);
+        h.at.at = mine ? memory_.reduced(e.flat, e.layer, world_.rank())
+                       : memory_.whole_gradient(e.flat, e.layer);
         break;
-      case What::state: h.at.real = memory_.state(e.flat, e.layer, what.index); break;
+      case What::state: h.at.at = memory_.state(e.flat, e.layer, what.index); break;
     }
     return h;
   }

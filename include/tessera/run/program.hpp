@@ -42,6 +42,7 @@ struct Bases {
   std::byte* scratch = nullptr;
   std::byte* workspace = nullptr;
   std::byte* batch = nullptr;
+  Real seed = 1;  // gradient of the loss, where the loss is
   std::array<std::byte*, flats_of_segment> weights{};
   std::array<std::byte*, flats_of_segment> gradients{};
   std::array<bool, flats_of_segment> accumulate{};  // the gradient buffer holds something already
@@ -112,7 +113,7 @@ class Program {
   };
   struct Step {
     int node = 0;
-    Op const* op = nullptr;  // null: the seed of the loss, which is 1
+    Op const* op = nullptr;  // null: the seed of the loss
     bool skip_in_training = false;
     void (*kernel)(Call const&) = nullptr;
     std::shared_ptr<void> state{};
@@ -175,12 +176,13 @@ class Program {
     return true;
   }
   static bool finite(Tensor const& t, DType type) {
-    return type == DType::bf16 ? all_finite<bf16>(t) : all_finite<Real>(t);
+    if (type == DType::bf16) return all_finite<bf16>(t);
+    return type == DType::fp16 ? all_finite<fp16>(t) : all_finite<Real>(t);
   }
 
   void run(Step& s, Bases const& at, NonFinite* check) {
     if (!s.op) {
-      *static_cast<Real*>(address(s.out, at)) = 1;
+      *static_cast<Real*>(address(s.out, at)) = at.seed;
       return;
     }
     Call& c = s.call;

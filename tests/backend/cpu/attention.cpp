@@ -16,7 +16,7 @@ namespace {
 /// Forward and backward of operands stored as Low.
 template <class Low>
 struct Run {
-  static constexpr DType type = sizeof(Low) == 2 ? DType::bf16 : DType::real;
+  static constexpr DType type = dtype_of<Low>;
   static constexpr std::size_t edge = 64;  // elements before and behind each result
 
   Attending a;
@@ -85,17 +85,22 @@ double relative(std::vector<T> const& found, std::vector<double> const& expected
   return std::sqrt(difference / size);
 }
 
-/// Results that are stored as bf16 differ from exact ones by their rounding, 2^-9 at most; so does
-/// y, from which backward computes.
+/// Results that are stored in 16 bits differ from exact ones by their rounding, 2^-9 at most with
+/// bf16, 2^-12 with fp16; so does y, from which backward computes.
+template <class Low>
+constexpr double rounding = sizeof(Low) == 4               ? 2e-6
+                            : dtype_of<Low> == DType::bf16 ? 0x1p-9
+                                                           : 0x1p-12;
+
 template <class Low>
 void meets_reference(Attending const& a) {
   CAPTURE(a.text());
   Run<Low> const found(a);
   Reference const expected(found);
-  double const close = 2e-6, stored = sizeof(Low) == 2 ? 0x1p-9 : close;
+  double const close = 2e-6, stored = rounding<Low>;
   CHECK(relative(found.inner(found.y), expected.y) < stored);
   CHECK(relative(found.inner(found.log_sum), expected.log_sum) < close);
-  CHECK(relative(found.inner(found.dqkv), expected.dqkv) < (sizeof(Low) == 2 ? 2 * stored : close));
+  CHECK(relative(found.inner(found.dqkv), expected.dqkv) < (stored > close ? 2 * stored : close));
   CHECK(found.edges_untouched(found.y));
   CHECK(found.edges_untouched(found.log_sum));
   CHECK(found.edges_untouched(found.dqkv));
@@ -107,19 +112,19 @@ Attending causal(std::int64_t batch, std::int64_t tokens, std::int64_t heads, st
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("every tail of tokens meets the reference in double", T, float, bf16) {
+TEST_CASE_TEMPLATE("every tail of tokens meets the reference in double", T, float, bf16, fp16) {
   for (int const tokens : {1, 2, 5, 6, 7, 31, 32, 33, 34, 58, 59, 60, 61, 62, 63, 64, 65, 66, 69})
     meets_reference<T>(causal(1, tokens, 2, 16));
   for (int const tokens : {127, 128, 129, 150, 193}) meets_reference<T>(causal(2, tokens, 2, 24));
 }
 
-TEST_CASE_TEMPLATE("every width meets the reference in double", T, float, bf16) {
+TEST_CASE_TEMPLATE("every width meets the reference in double", T, float, bf16, fp16) {
   for (int width = 8; width <= 256; width += 8) meets_reference<T>(causal(1, 67, 1, width));
   for (int const width : {128, 136, 256})
     for (int const tokens : {32, 33, 35, 64, 97}) meets_reference<T>(causal(1, tokens, 2, width));
 }
 
-TEST_CASE_TEMPLATE("every kind meets the reference in double", T, float, bf16) {
+TEST_CASE_TEMPLATE("every kind meets the reference in double", T, float, bf16, fp16) {
   for (int const tokens : {37, 64, 65, 200})
     for (bool const causal : {true, false})
       for (std::int64_t const window : {0, 1, 5, 31, 64, 70, 130})
@@ -132,12 +137,12 @@ TEST_CASE_TEMPLATE("every kind meets the reference in double", T, float, bf16) {
   meets_reference<T>({{1, 150, 4, 2, 136, false, 40}, true});
 }
 
-TEST_CASE_TEMPLATE("widths without tiles go to the reference", T, float, bf16) {
+TEST_CASE_TEMPLATE("widths without tiles go to the reference", T, float, bf16, fp16) {
   for (int const width : {1, 4, 12, 264}) meets_reference<T>(causal(2, 9, 2, width));
   meets_reference<T>({{2, 9, 4, 2, 12, false, 3}, true});
 }
 
-TEST_CASE_TEMPLATE("the same bits for any number of threads, and again", T, float, bf16) {
+TEST_CASE_TEMPLATE("the same bits for any number of threads, and again", T, float, bf16, fp16) {
   for (Attending const& a : {causal(2, 100, 3, 40), causal(1, 130, 1, 136),
                              Attending({2, 100, 6, 2, 40, false, 30}, true)}) {
     CHECK(same_on_threads([&] { return Run<T>(a).y; }));

@@ -36,14 +36,15 @@ void launch_stored_as_computed(CudaTeam team) {
          SquaredSum<T>>(team);
 }
 
+template <class Low, class Weights>
 void launch_stored_in_16_bits(CudaTeam team) {
   using namespace kernel;
-  launch<Add<bf16>, Multiply<bf16>, SumRows<bf16>, Gelu<bf16>, Silu<bf16>,
-         GatedUnit<bf16, SiluCurve>, GatedUnitInput<bf16, SiluCurve>, Convert<bf16, float>,
-         Convert<float, bf16>, LayerNorm<float, bf16>, LayerNormInput<float, bf16>,
-         LayerNormParameters<float, bf16>, RmsNorm<float, bf16>, RmsNormInput<float, bf16>,
-         RmsNormGain<float, bf16>, Rope<bf16>, EmbeddingForward<float, bf16>,
-         PositionForward<float, bf16>, CrossEntropy<float, bf16>, AdamW<float, Split>>(team);
+  launch<Add<Low>, Multiply<Low>, SumRows<Low>, Gelu<Low>, Silu<Low>, GatedUnit<Low, SiluCurve>,
+         GatedUnitInput<Low, SiluCurve>, Convert<Low, float>, Convert<float, Low>,
+         LayerNorm<float, Low>, LayerNormInput<float, Low>, LayerNormParameters<float, Low>,
+         RmsNorm<float, Low>, RmsNormInput<float, Low>, RmsNormGain<float, Low>, Rope<Low>,
+         EmbeddingForward<float, Low>, PositionForward<float, Low>, CrossEntropy<float, Low>,
+         AdamW<float, Weights>>(team);
 }
 
 struct Fill {
@@ -54,7 +55,8 @@ struct Fill {
 void launch_all(CudaTeam team, View<float> y) {
   launch_stored_as_computed<float>(team);
   launch_stored_as_computed<double>(team);
-  launch_stored_in_16_bits(team);
+  launch_stored_in_16_bits<bf16, kernel::Split>(team);
+  launch_stored_in_16_bits<fp16, kernel::Master>(team);
   team.each(y.count(), Fill{y});
 }
 

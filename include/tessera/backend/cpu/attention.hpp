@@ -95,17 +95,20 @@ inline void tiled_backward(TiledHeads const& all, void* dqkv, float* sums) {
   for (std::int64_t row = 0; row < s.batch * s.kv_heads; ++row) serve(row);
 }
 
+template <class To, class From>
+void convert(void const* from, std::int64_t n, void* to) {
+  CpuTeam{}.run(kernel::Convert<To, From>{.y = {static_cast<To*>(to), shape_of(n)},
+                                          .x = {static_cast<From const*>(from), shape_of(n)}});
+}
 /// A copy in Real of an operand that is stored otherwise.
-inline Real* widened(void const* from, std::int64_t n, Real*& workspace) {
+inline Real* widened(DType type, void const* from, std::int64_t n, Real*& workspace) {
   Real* const to = workspace;
   workspace += n;
-  CpuTeam{}.run(kernel::Convert<Real, bf16>{.y = {to, shape_of(n)},
-                                            .x = {static_cast<bf16 const*>(from), shape_of(n)}});
+  type == DType::bf16 ? convert<Real, bf16>(from, n, to) : convert<Real, fp16>(from, n, to);
   return to;
 }
-inline void narrowed(Real const* from, std::int64_t n, void* to) {
-  CpuTeam{}.run(kernel::Convert<bf16, Real>{.y = {static_cast<bf16*>(to), shape_of(n)},
-                                            .x = {from, shape_of(n)}});
+inline void narrowed(DType type, Real const* from, std::int64_t n, void* to) {
+  type == DType::bf16 ? convert<bf16, Real>(from, n, to) : convert<fp16, Real>(from, n, to);
 }
 
 }  // namespace detail
@@ -118,10 +121,10 @@ inline void attention_forward(AttentionShape const& s, DType type, AttentionOper
   auto* room = static_cast<Real*>(workspace);
   bool const low = type != DType::real;
   auto const* const qkv =
-      low ? detail::widened(x.qkv, rows * s.packed(), room) : static_cast<Real const*>(x.qkv);
+      low ? detail::widened(type, x.qkv, rows * s.packed(), room) : static_cast<Real const*>(x.qkv);
   Real* const y = low ? room : static_cast<Real*>(x.y);
   CpuTeam{}.run(kernel::Attention<Real>{y, x.log_sum, qkv, s, x.documents});
-  if (low) detail::narrowed(y, rows * s.all(), x.y);
+  if (low) detail::narrowed(type, y, rows * s.all(), x.y);
 }
 
 /// The gradient of qkv, from that of y and what forward has left.
@@ -137,11 +140,11 @@ inline void attention_backward(AttentionShape const& s, DType type, AttentionOpe
     return;
   }
   auto* room = static_cast<Real*>(workspace);
-  Real const *const qkv = detail::widened(x.qkv, rows * s.packed(), room),
-                    *const y = detail::widened(x.y, rows * s.all(), room),
-                    *const up = detail::widened(dy, rows * s.all(), room);
+  Real const *const qkv = detail::widened(type, x.qkv, rows * s.packed(), room),
+                    *const y = detail::widened(type, x.y, rows * s.all(), room),
+                    *const up = detail::widened(type, dy, rows * s.all(), room);
   CpuTeam{}.run(kernel::AttentionInput<Real>{room, up, qkv, y, x.log_sum, s, x.documents});
-  detail::narrowed(room, rows * s.packed(), dqkv);
+  detail::narrowed(type, room, rows * s.packed(), dqkv);
 }
 
 }  // namespace tessera::inline TESSERA_SETTING

@@ -51,6 +51,8 @@ inline GemmShape checked(GemmShape const& shape) {
     throw Error("matrix product " + s.text() + ": extents must be positive and rows not overlap");
   if (s.accumulate && s.add)
     throw Error("matrix product " + s.text() + ": it adds to C or adds D, not both");
+  if (s.out != DType::real && s.out != s.in)
+    throw Error("matrix product " + s.text() + ": C is real or stored like A and B");
   return s;
 }
 
@@ -87,8 +89,9 @@ class Gemm {
   GemmShape shape_;
 };
 
-/// A product of 16-bit operands where oneDNN has none for this processor: blocks of them become
-/// floats, padded with zeros, and are multiplied as such. The type is storage only.
+/// A product of 16-bit operands as one of floats: blocks of them become floats, padded with zeros,
+/// and are multiplied as such. The type is storage only. So are all products of fp16, for the same
+/// bits on every processor, and those of bf16 where oneDNN has none for this processor.
 class ConvertedGemm;
 
 /// A oneDNN primitive. run() allocates nothing here and is for one thread at a time; oneDNN's own
@@ -111,6 +114,7 @@ class Gemm<float> {
 
  private:
   void prepare(Bytes limit);
+  void convert(Bytes limit);
 
   static constexpr std::size_t slots = 6;
   static constexpr std::array<int, slots> arguments{
@@ -148,6 +152,18 @@ class ConvertedGemm {
 
   void run(void const* a, void const* b, void* c, void const* bias, float const* add,
            void* workspace) const {
+    if (shape_.in == DType::fp16)
+      multiply<fp16>(a, b, c, bias, add, workspace);
+    else
+      multiply<bf16>(a, b, c, bias, add, workspace);
+  }
+
+ private:
+  static constexpr std::int64_t most_m = 256, most_n = 512, most_k = 512;
+
+  template <class Low>
+  void multiply(void const* a, void const* b, void* c, void const* bias, float const* add,
+                void* workspace) const {
     GemmShape const& s = shape_;
     auto* const left = static_cast<float*>(workspace);
     float* const right = left + m_ * k_;
@@ -156,16 +172,13 @@ class ConvertedGemm {
     for (std::int64_t i = 0; i < s.m; i += m_)
       for (std::int64_t j = 0; j < s.n; j += n_) {
         for (std::int64_t l = 0; l < s.k; l += k_) {
-          widen(a, s.lda, s.transpose_a, i, l, s.m, s.k, m_, k_, left);
-          widen(b, s.ldb, s.transpose_b, l, j, s.k, s.n, k_, n_, right);
+          widen<Low>(a, s.lda, s.transpose_a, i, l, s.m, s.k, m_, k_, left);
+          widen<Low>(b, s.ldb, s.transpose_b, l, j, s.k, s.n, k_, n_, right);
           (l == 0 ? set_ : add_).run(left, right, sum, nullptr, nullptr, rest);
         }
-        put(sum, i, j, c, static_cast<bf16 const*>(bias), add);
+        put(sum, i, j, c, static_cast<Low const*>(bias), add);
       }
   }
-
- private:
-  static constexpr std::int64_t most_m = 256, most_n = 512, most_k = 512;
 
   Bytes blocks() const { return (m_ * k_ + k_ * n_ + m_ * n_) * Bytes(sizeof(float)); }
   GemmShape block(GemmShape const& s, bool accumulate) const {
@@ -178,6 +191,7 @@ class ConvertedGemm {
   }
 
   /// Rows and columns from (row, col) on of a matrix that is stored as it is or transposed.
+  template <class Low>
   static void widen(void const* from, std::int64_t ld, bool transposed, std::int64_t row,
                     std::int64_t col, std::int64_t rows, std::int64_t cols, std::int64_t height,
                     std::int64_t width, float* to) {
@@ -194,14 +208,15 @@ class ConvertedGemm {
         std::fill_n(out, width, 0.f);
         continue;
       }
-      bf16 const* const in = static_cast<bf16 const*>(from) + (row + r) * ld + col;
+      Low const* const in = static_cast<Low const*>(from) + (row + r) * ld + col;
 #pragma omp simd
       for (std::int64_t c = 0; c < there; ++c) out[c] = float(in[c]);
       std::fill(out + there, out + width, 0.f);
     }
   }
 
-  void put(float const* sum, std::int64_t i, std::int64_t j, void* c, bf16 const* bias,
+  template <class Low>
+  void put(float const* sum, std::int64_t i, std::int64_t j, void* c, Low const* bias,
            float const* add) const {
     GemmShape const& s = shape_;
     std::int64_t const rows = std::min(m_, s.m - i), cols = std::min(n_, s.n - j);
@@ -214,7 +229,7 @@ class ConvertedGemm {
         if (s.bias) x += float(bias[j + k]);
         if (s.add) x += add[at + k];
         if (!exact)
-          static_cast<bf16*>(c)[at + k] = bf16(x);
+          static_cast<Low*>(c)[at + k] = Low(x);
         else
           exact[k] = s.accumulate ? exact[k] + x : x;
       }
@@ -231,13 +246,21 @@ inline Gemm<float>& Gemm<float>::operator=(Gemm&&) noexcept = default;
 inline Gemm<float>::~Gemm() = default;
 
 inline Gemm<float>::Gemm(GemmShape const& shape, Bytes limit) : shape_(detail::checked(shape)) {
+  if (shape_.in == DType::fp16) {
+    convert(limit);
+    return;
+  }
   try {
     prepare(limit);
   } catch (onednn::Unimplemented const&) {
     if (shape_.in == DType::real) throw;
-    converted_ = std::make_unique<ConvertedGemm>(shape_, limit);
-    workspace_ = converted_->workspace();
+    convert(limit);
   }
+}
+
+inline void Gemm<float>::convert(Bytes limit) {
+  converted_ = std::make_unique<ConvertedGemm>(shape_, limit);
+  workspace_ = converted_->workspace();
 }
 
 inline void Gemm<float>::prepare(Bytes limit) {

@@ -104,18 +104,45 @@ struct Rows {
   float* floats() const { return reinterpret_cast<float*>(at); }
 };
 
+namespace detail {
+
+inline void widen(Rows row, int n, float* to) {
+  int c = 0;
+  if (row.type == DType::bf16) {
+    auto const* const from = reinterpret_cast<bf16 const*>(row.at);
+    for (; c + lanes <= n; c += lanes) store(to + c, load_bf16(from + c));
+    for (; c < n; ++c) to[c] = float(from[c]);
+  } else {
+    auto const* const from = reinterpret_cast<fp16 const*>(row.at);
+#pragma omp simd
+    for (int i = 0; i < n; ++i) to[i] = float(from[i]);
+  }
+}
+inline void narrow(float const* from, float factor, int n, Rows row) {
+  int c = 0;
+  if (row.type == DType::bf16) {
+    auto* const to = reinterpret_cast<bf16*>(row.at);
+    for (; c + lanes <= n; c += lanes) store_bf16(to + c, factor * load(from + c));
+    for (; c < n; ++c) to[c] = bf16(factor * from[c]);
+  } else {
+    auto* const to = reinterpret_cast<fp16*>(row.at);
+#pragma omp simd
+    for (int i = 0; i < n; ++i) to[i] = fp16(factor * from[i]);
+  }
+}
+
+}  // namespace detail
+
 /// to[r, 0 .. padded) = from[r, 0 .. cols) for r < rows, 0 in between.
 inline void copy_rows(Rows from, int rows, int cols, int padded, float* to) {
   for (int r = 0; r < rows; ++r, to += padded) {
     Rows const row = from.from(r);
-    int c = 0;
     if (row.low()) {
-      auto const* const low = reinterpret_cast<bf16 const*>(row.at);
-      for (; c + lanes <= cols; c += lanes) store(to + c, load_bf16(low + c));
-      for (; c < cols; ++c) to[c] = float(low[c]);
-      for (; c < padded; ++c) to[c] = 0;
+      detail::widen(row, cols, to);
+      for (int c = cols; c < padded; ++c) to[c] = 0;
+    } else {
+      for (int c = 0; c < padded; c += lanes) store(to + c, load(row.floats() + c, cols - c));
     }
-    for (; c < padded; c += lanes) store(to + c, load(row.floats() + c, cols - c));
   }
 }
 /// to[r, 0 .. cols) = factors[r] * from[r, 0 .. cols) for r < rows; null: factors of 1.
@@ -124,13 +151,11 @@ inline void write_rows(float const* from, float const* factors, int rows, int co
   for (int r = 0; r < rows; ++r, from += padded) {
     Rows const row = to.from(r);
     float const factor = factors ? factors[r] : 1;
-    int c = 0;
-    if (row.low()) {
-      auto* const low = reinterpret_cast<bf16*>(row.at);
-      for (; c + lanes <= cols; c += lanes) store_bf16(low + c, factor * load(from + c));
-      for (; c < cols; ++c) low[c] = bf16(factor * from[c]);
-    }
-    for (; c < cols; c += lanes) store(row.floats() + c, factor * load(from + c), cols - c);
+    if (row.low())
+      detail::narrow(from, factor, cols, row);
+    else
+      for (int c = 0; c < cols; c += lanes)
+        store(row.floats() + c, factor * load(from + c), cols - c);
   }
 }
 
