@@ -28,6 +28,7 @@
 #include <tessera/optimizer/adagrad.hpp>
 #include <tessera/optimizer/adam.hpp>
 #include <tessera/optimizer/adamw.hpp>
+#include <tessera/optimizer/lamb.hpp>
 #include <tessera/optimizer/lion.hpp>
 #include <tessera/optimizer/schedule.hpp>
 #include <tessera/optimizer/sgd.hpp>

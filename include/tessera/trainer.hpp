@@ -62,8 +62,15 @@ constexpr StepValues step_defaults() {
     return {};
 }
 template <class O>
+constexpr auto step_prepare() -> void (*)(StepRange const&, StepValues const&) {
+  if constexpr (prepares<O>())
+    return &O::prepare;
+  else
+    return nullptr;
+}
+template <class O>
 inline constexpr OptimizerTable optimizer_table{O::name, O::state_names, &O::step,
-                                                step_defaults<O>()};
+                                                step_defaults<O>(), step_prepare<O>()};
 
 }  // namespace detail
 

@@ -1,6 +1,6 @@
 // ranks: 1 2 4
 // timeout: 120
-/// Every optimizer under every layout: the same bits, and a loss that falls.
+/// Every optimizer under every layout: the same bits, a loss that falls, bytes as planned.
 #include "../run/small.hpp"
 
 using namespace tessera;
@@ -14,12 +14,24 @@ struct State {
   std::vector<std::vector<Real>> values;
 };
 
+/// Bytes that this rank has moved, and those that crossed in principle.
+std::pair<Bytes, Bytes> traffic(Collective const& c) {
+  Bytes moved = 0, crossed = 0;
+  for (Counter const& n : {c.gathered(), c.reduced(), c.gradients_gathered(), c.exchanged()})
+    moved += n.copied, crossed += n.payload;
+  return {moved, crossed};
+}
+
 template <class Optimizer, class... Policies>
 State trained(Options const& options, int steps = 12) {
   Trainer<Small, Batch<2, 8>, Optimizer, ClipNorm, Policies...> trainer(world(), options);
   State s;
   s.before = trainer.evaluate(Counting{});
+  Collective const& collective = trainer.engine().collective();
+  auto const [moved, crossed] = traffic(collective);
   for (int i = 0; i < steps; ++i) s.losses.push_back(trainer.step(Counting{}).loss);
+  CHECK(traffic(collective).first - moved == steps * copied(trainer.plan()));
+  CHECK(traffic(collective).second - crossed == steps * payload(trainer.plan()));
   s.after = trainer.evaluate(Counting{});
   for (std::string const& path : trainer.paths()) {
     s.values.push_back(trainer.parameter(path));
@@ -41,6 +53,7 @@ void check(Options const& options) {
   State const whole = trained<Optimizer, Policies..., Zero<0>>(options);
   CHECK(whole.after < 0.98 * whole.before);
   CHECK(same(whole, trained<Optimizer, Policies..., Zero<1>>(options)));
+  CHECK(same(whole, trained<Optimizer, Policies..., Zero<2>>(options)));
   CHECK(same(whole, trained<Optimizer, Policies..., Zero<3>>(options)));
 }
 
@@ -61,10 +74,19 @@ TEST_CASE("Lion, in float and with weights in 16 bits") {
   check<Lion, Precision<bf16>>({.learning_rate = 1e-3});
 }
 
-TEST_CASE("what the options leave open is the optimizer's own: Lion's beta2, Adagrad's epsilon") {
+TEST_CASE("Lamb, in float and with weights in 16 bits; ratios are the same whoever sums") {
+  check<Lamb>({.learning_rate = 0.02});
+  check<Lamb, Precision<bf16>>({.learning_rate = 0.02});
+  check<Lamb, Accumulate<2>, Reduce<Micro>>({.learning_rate = 0.02});
+}
+
+TEST_CASE("what the options leave open is the optimizer's own: Lion's beta2, epsilons") {
   State const lion = trained<Lion>({}), adagrad = trained<Adagrad>({});
   CHECK(same(lion, trained<Lion>({.beta1 = 0.9, .beta2 = 0.99})));
   CHECK(!same(lion, trained<Lion>({.beta2 = 0.999})));
   CHECK(same(adagrad, trained<Adagrad>({.epsilon = 1e-10})));
   CHECK(!same(adagrad, trained<Adagrad>({.epsilon = 1e-8})));
+  State const lamb = trained<Lamb>({});
+  CHECK(same(lamb, trained<Lamb>({.epsilon = 1e-6})));
+  CHECK(!same(lamb, trained<Lamb>({.epsilon = 1e-8})));
 }

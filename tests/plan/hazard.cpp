@@ -101,9 +101,11 @@ class Ranks {
         if (r != k) add(k, reduced, k, reduced_part(r), n, true);
     }
     if (in.op == Do::norm) add(k, reduced, k, reduced_part(k), n, false);
-    if (in.op == Do::step) {
-      add(k, reduced, k, reduced_part(k), n, false);
-      add(k, Family::weights, 0, m_.flat(Family::weights, in.flat, in.layer) + k * n, n, true);
+    if (in.op == Do::prepare || in.op == Do::step) {
+      bool const steps = in.op == Do::step;
+      if (!steps || p_.layout.across == Across::nothing)
+        add(k, reduced, k, reduced_part(k), n, false);
+      add(k, Family::weights, 0, m_.flat(Family::weights, in.flat, in.layer) + k * n, n, steps);
     }
   }
 
@@ -144,7 +146,8 @@ TEST_CASE("no two ranks touch the same bytes between barriers; without any barri
         for (int layers : {1, 3})
           for (int micros : {1, 2, 3}) {
             Plan const train = toy::plan(zero, {4, domain}, mode, micros, layers);
-            for (Plan const& p : {train, evaluate_plan(train, micros)}) {
+            Plan const sums = toy::plan(zero, {4, domain}, mode, micros, layers, Across::sums);
+            for (Plan const& p : {train, evaluate_plan(train, micros), sums}) {
               CHECK(!Ranks(p).race(2));
               for (std::size_t i = 0; i < p.rows.size(); ++i) {
                 if (p.rows[i].op != Do::barrier) continue;

@@ -15,7 +15,8 @@ TEST_CASE("every row runs as often as executions says") {
       for (int domain : {4, 2, 1})
         for (int micros : {1, 3}) {
           Plan const train = toy::plan(zero, {4, domain}, mode, micros);
-          for (Plan const& p : {train, evaluate_plan(train, micros)}) {
+          Plan const sums = toy::plan(zero, {4, domain}, mode, micros, 3, Across::sums);
+          for (Plan const& p : {train, evaluate_plan(train, micros), sums}) {
             std::vector<std::int64_t> times(p.rows.size(), 0);
             each_instruction(p, [&](Instruction const& in) { ++times[std::size_t(in.row)]; });
             for (std::size_t i = 0; i < times.size(); ++i)
@@ -109,6 +110,26 @@ TEST_CASE("frozen flats are gathered, never reduced or stepped, and backward end
     if (r.op == Do::backward) CHECK(r.segment > 0);
   }
   CHECK(gathered);
+}
+
+TEST_CASE("an optimizer across tensors prepares before it steps; sums cross where parts do") {
+  // Per rank: two doubles for each of 1 + 1 + 3 x 4 + 2 tensors.
+  for (int zero = 0; zero < 4; ++zero) {
+    Plan const p = toy::plan(zero, {4, 2}, Step, 1, 3, Across::sums);
+    CHECK(payload(p, Do::exchange_sums) == (zero ? 3 * 16 * 2 * Bytes(sizeof(double)) : 0));
+    CHECK(copied(p, Do::exchange_sums) == payload(p, Do::exchange_sums));
+    int prepared = 0, exchanged = 0, stepped = 0;
+    each_instruction(p, [&](Instruction const& in) {
+      prepared += in.op == Do::prepare, exchanged += in.op == Do::exchange_sums;
+      if (in.op != Do::step) return;
+      CHECK(prepared == 6);
+      CHECK(exchanged == (zero > 0));
+      ++stepped;
+    });
+    CHECK(stepped == 6);
+  }
+  for (Row const& r : toy::plan(3, {4, 2}).rows)
+    CHECK((r.op != Do::prepare && r.op != Do::exchange_sums));
 }
 
 TEST_CASE("a global batch becomes micro-batches at launch, or is refused") {

@@ -13,8 +13,8 @@ constexpr Facts facts(int layers = 3) {
   Facts f;
   f.flats = {{.name = "token", .elements = 50'304, .tied = true},
              {.name = "embed", .elements = 1'024},
-             {.name = "blocks", .layers = layers, .elements = 3'200},
-             {.name = "head", .elements = 128}};
+             {.name = "blocks", .layers = layers, .elements = 3'200, .tensors = 4},
+             {.name = "head", .elements = 128, .tensors = 2}};
   f.segments = {
       {.name = "embed", .output = 8'192, .kept = 256, .scratch = 4'096},
       {.name = "blocks", .layers = layers, .output = 8'192, .kept = 65'536, .scratch = 32'768},
@@ -29,7 +29,8 @@ constexpr Facts facts(int layers = 3) {
   return f;
 }
 
-constexpr Layout layout(int zero, Reduction reduce = Reduction::automatic, int micros = 1) {
+constexpr Layout layout(int zero, Reduction reduce = Reduction::automatic, int micros = 1,
+                        Across across = Across::nothing) {
   Layout l;
   l.sequences = 2;
   l.tokens = 16;
@@ -37,12 +38,13 @@ constexpr Layout layout(int zero, Reduction reduce = Reduction::automatic, int m
   l.zero = zero;
   l.reduce = reduce;
   l.states = 2;
+  l.across = across;
   return l;
 }
 
 constexpr Plan plan(int zero, Mesh mesh, Reduction reduce = Reduction::automatic, int micros = 1,
-                    int layers = 3) {
-  return make_plan(facts(layers), layout(zero, reduce, micros), mesh);
+                    int layers = 3, Across across = Across::nothing) {
+  return make_plan(facts(layers), layout(zero, reduce, micros, across), mesh);
 }
 
 }  // namespace toy

@@ -30,9 +30,9 @@ Bytes touched(Memory& memory, Family f) {
   return aligned(n);
 }
 
-template <class... Policies>
+template <class Optimizer, class... Policies>
 void check_arena() {
-  Trainer<Even, Batch<2, 8>, AdamW, Policies...> trainer(world());
+  Trainer<Even, Batch<2, 8>, Optimizer, Policies...> trainer(world());
   for (int i = 0; i < 2; ++i) trainer.step(Counting{});
   MPI_Barrier(world().comm());
 
@@ -52,10 +52,12 @@ void check_arena() {
 }  // namespace
 
 TEST_CASE("a run fills every buffer of its plan to the last byte") {
-  check_arena<Zero<0>>();
-  check_arena<Zero<0>, Accumulate<2>, Reduce<Micro>>();
-  check_arena<Zero<1>, Accumulate<2>>();
-  check_arena<Zero<2>>();
-  check_arena<Zero<3>>();
-  check_arena<Zero<3>, Accumulate<2>, Reduce<Step>>();
+  check_arena<AdamW, Zero<0>>();
+  check_arena<AdamW, Zero<0>, Accumulate<2>, Reduce<Micro>>();
+  check_arena<AdamW, Zero<1>, Accumulate<2>>();
+  check_arena<AdamW, Zero<2>>();
+  check_arena<AdamW, Zero<3>>();
+  check_arena<AdamW, Zero<3>, Accumulate<2>, Reduce<Step>>();
+  check_arena<Lamb, Zero<0>>();
+  check_arena<Lamb, Zero<3>>();
 }

@@ -81,6 +81,12 @@ constexpr Bytes size_of(DType t) {
   return t == DType::real ? Bytes(sizeof(Real)) : t == DType::int32 ? 4 : 2;
 }
 
+/// Bytes beside a weight that make it the exact one which the optimizer steps: what a bf16 leaves
+/// out of a float, or the float that an fp16 is rounded from.
+constexpr Bytes master_of(DType low) {
+  return low == DType::bf16 ? 2 : low == DType::fp16 ? 4 : 0;
+}
+
 /// The type as the compiler knows it.
 template <class T>
 inline constexpr DType dtype_of = DType::real;

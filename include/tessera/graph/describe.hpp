@@ -67,10 +67,12 @@ constexpr void assign_flats(Flats& f) {
       flat = open({.name = field_name<Model, I>,
                    .layers = repeats<Model, I>,
                    .elements = 0,
+                   .tensors = 0,
                    .trainable = !p.frozen,
                    .tied = false});
     places.push_back({flat, use_of(flat), f.flats[flat].elements});
     f.flats[flat].elements += n;
+    ++f.flats[flat].tensors;
   }
   f.places.push_back(places);
   f.uses.push_back(uses);

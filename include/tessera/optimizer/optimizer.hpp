@@ -1,9 +1,11 @@
-/// What the engine sees of an optimizer: its states and one pass over a range of a flat buffer.
+/// What the engine sees of an optimizer: its states and its passes over a range of a flat buffer.
 #pragma once
 
+#include <tessera/core/bytes.hpp>
 #include <tessera/kernels/weights.hpp>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -20,10 +22,17 @@ struct StepValues {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double momentum = 0;
   bool nesterov = false;
-  std::int64_t step = 1;  // counts from 1
+  double trust_least = 0.01, trust_most = 10;  // bounds of Lamb's ratio
+  std::int64_t step = 1;                       // counts from 1
 };
 
-/// One contiguous range: weights, gradients and states start at its first element.
+/// Sums of squares over one rank's part of a tensor, or over all of it.
+struct TensorSums {
+  double weights = 0, update = 0;
+};
+
+/// One contiguous range: weights, gradients and states start at its first element. Of an optimizer
+/// that works across tensors it lies within one, and `prepare` sees it before `step` does.
 struct StepRange {
   DType low = DType::real;  // what weights are stored in
   void* weights = nullptr;
@@ -31,6 +40,19 @@ struct StepRange {
   Real const* gradients = nullptr;
   std::array<Real*, most_states> states{};
   std::int64_t elements = 0;
+  TensorSums* sums = nullptr;   // Across::sums: prepare sets the range's, step sees the tensor's
+  std::span<double> scratch{};  // of prepare
+
+  StepRange from(std::int64_t first, std::int64_t count) const {
+    StepRange r = *this;
+    r.weights = static_cast<std::byte*>(weights) + first * size_of(low);
+    if (master) r.master = static_cast<std::byte*>(master) + first * master_of(low);
+    r.gradients += first;
+    for (Real*& s : r.states)
+      if (s) s += first;
+    r.elements = count;
+    return r;
+  }
 };
 
 /// f(weights) with weights as kernels see them: kernel::Plain, kernel::Split or kernel::Master.
@@ -50,6 +72,7 @@ struct OptimizerTable {
   std::span<std::string_view const> states{};  // their names; each one Real per weight
   void (*step)(StepRange const&, StepValues const&) = nullptr;
   StepValues defaults{};  // its betas and epsilon where the options leave them open
+  void (*prepare)(StepRange const&, StepValues const&) = nullptr;  // null: nothing across tensors
 };
 
 }  // namespace tessera::inline TESSERA_SETTING

@@ -138,19 +138,23 @@ constexpr void each_access(Plan const& p, Buffers const& b, Instruction const& i
                slots ? Reach::whole : Reach::others, true});
       break;
     case Do::norm: f(Access{gradient, Reach::own, false}); break;
+    case Do::prepare:
     case Do::step:
-      if (slots && !own)
-        f(Access{b.of(Buffers::whole_gradients, in.flat, layer), Reach::whole, false});
-      else
-        f(Access{gradient, own ? Reach::own : Reach::whole, false});
-      f(Access{weights, own ? Reach::own : Reach::whole, true});
+      if (in.op == Do::prepare || p.layout.across == Across::nothing) {
+        if (slots && !own)
+          f(Access{b.of(Buffers::whole_gradients, in.flat, layer), Reach::whole, false});
+        else
+          f(Access{gradient, own ? Reach::own : Reach::whole, false});
+      }
+      f(Access{weights, own ? Reach::own : Reach::whole, in.op == Do::step});
       break;
     case Do::load:
     case Do::release:
     case Do::forward:
     case Do::backward:
     case Do::barrier:
-    case Do::exchange: break;
+    case Do::exchange:
+    case Do::exchange_sums: break;
   }
 }
 

@@ -16,6 +16,7 @@ struct FlatInfo {
   std::string_view name{};
   int layers = 1;
   std::int64_t elements = 0;  // of one layer: the sum of 64-aligned parameters
+  int tensors = 1;            // parameters of one layer
   bool trainable = true;
   bool tied = false;  // shared by several segments, or by the layers of one
 };
@@ -63,6 +64,20 @@ constexpr std::int64_t part(std::int64_t elements, int ranks) {
 /// Index of a segment's layer inside a flat: a tied flat has one layer for all.
 constexpr int flat_layer(FlatInfo const& flat, int layer) {
   return flat.layers == 1 ? 0 : layer;
+}
+
+/// Tensors of all layers of the first `flats` flats, of those that are trained.
+constexpr int trained_tensors(Facts const& facts, int flats) {
+  int n = 0;
+  for (int f = 0; f < flats; ++f) {
+    FlatInfo const& flat = facts.flats[std::size_t(f)];
+    n += flat.trainable ? flat.layers * flat.tensors : 0;
+  }
+  return n;
+}
+/// Of one rank: two sums of squares for each, of its part.
+constexpr Bytes tensor_sums(Facts const& facts) {
+  return 2 * Bytes(sizeof(double)) * trained_tensors(facts, int(facts.flats.size()));
 }
 
 /// The first segment that has a gradient to compute; backward ends there. Number of segments: none.

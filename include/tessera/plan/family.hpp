@@ -20,9 +20,10 @@ enum class Family : std::uint8_t {
   workspace,  // of one kernel
   batch,      // tokens and targets
   exchange,   // other domains' parts of a gradient, summed in rank order
-  norms       // sums of squares, losses and tokens of every rank
+  norms,      // sums of squares, losses and tokens of every rank
+  sums        // of squares over every rank's parts of tensors
 };
-inline constexpr int families = int(Family::norms) + 1;
+inline constexpr int families = int(Family::sums) + 1;
 
 enum class Arena : std::uint8_t {
   own,     // private to the rank
@@ -100,6 +101,11 @@ constexpr int norm_entry(Plan const& p, int flat, int layer) {
   return n;
 }
 
+/// Index of the sums of a layer's first tensor in one rank's row of the table of sums.
+constexpr int sum_entry(Plan const& p, int flat, int layer) {
+  return trained_tensors(p.facts, flat) + layer * p.facts.flats[std::size_t(flat)].tensors;
+}
+
 namespace detail {
 
 constexpr Sized sized(Plan const& p, Family family) {
@@ -157,6 +163,9 @@ constexpr Sized sized(Plan const& p, Family family) {
       return {Arena::own, d ? (p.mesh.data - p.mesh.domain) * largest_part(p) : 0};
     case Family::norms:
       return {Arena::own, aligned(Bytes(sizeof(double)) * norm_entries(p) * p.mesh.data)};
+    case Family::sums:
+      if (p.layout.across != Across::sums) return {};
+      return {Arena::own, aligned(tensor_sums(p.facts) * p.mesh.data)};
   }
   return {};
 }

@@ -15,17 +15,10 @@ enum class Reduction : std::uint8_t { automatic, step, micro };
 inline constexpr Reduction Step = Reduction::step;
 inline constexpr Reduction Micro = Reduction::micro;
 
+/// What the step of one element takes from the rest of its tensor: sums of squares.
+enum class Across : std::uint8_t { nothing, sums };
+
 inline constexpr int most_frozen = 8;
-
-}  // namespace tessera::inline TESSERA_SETTING
-
-namespace tessera::inline TESSERA_SETTING {
-
-/// Bytes beside a weight that make it the exact one which the optimizer steps: what a bf16 leaves
-/// out of a float, or the float that an fp16 is rounded from.
-constexpr Bytes master_of(DType low) {
-  return low == DType::bf16 ? 2 : low == DType::fp16 ? 4 : 0;
-}
 
 struct Layout {
   int sequences = 0, tokens = 0;  // of one micro-batch
@@ -34,9 +27,10 @@ struct Layout {
   int zero = 0;
   Reduction reduce = Reduction::automatic;
   bool clip = false;
-  DType low = DType::real;    // what weights and activations are stored in
-  Bytes real = sizeof(Real);  // of a gradient and an optimizer state
-  int states = 0;             // optimizer states per weight
+  DType low = DType::real;          // what weights and activations are stored in
+  Bytes real = sizeof(Real);        // of a gradient and an optimizer state
+  int states = 0;                   // optimizer states per weight
+  Across across = Across::nothing;  // of the optimizer
   std::array<std::string_view, most_frozen> frozen{};
   int frozen_count = 0;
 

@@ -96,6 +96,8 @@ class Placement {
   }
   /// A rank's entries in the norm table.
   constexpr Bytes norms(int rank) const { return Bytes(sizeof(double)) * rank * norm_entries(p_); }
+  /// A rank's sums over its parts of tensors.
+  constexpr Bytes sums(int rank) const { return rank * tensor_sums(p_.facts); }
 
  private:
   constexpr std::int64_t layer_elements(int flat, bool whole) const {

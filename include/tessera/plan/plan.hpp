@@ -33,6 +33,7 @@ constexpr std::vector<Row> baseline(Plan const& p) {
   Bytes const exchanged = (p.mesh.data - 1) * losses * Bytes(sizeof(double));
   rows.push_back(
       {.pass = Pass::update, .op = Do::exchange, .payload = exchanged, .copied = exchanged});
+  if (train && p.layout.across != Across::nothing) update(Do::prepare);
   if (train) update(Do::step);
   return rows;
 }

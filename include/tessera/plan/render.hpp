@@ -157,7 +157,7 @@ inline std::string render(Plan const& p) {
   detail::render_rows(p, Pass::update, -1, out);
   out += "\n";
   detail::line(out, "bytes per rank and step");
-  for (Do op : {Do::gather, Do::reduce, Do::gather_gradient, Do::exchange})
+  for (Do op : {Do::gather, Do::reduce, Do::gather_gradient, Do::exchange, Do::exchange_sums})
     if (payload(p, op) > 0)
       detail::line(out, "  " + detail::column(word(op), 15) +
                             detail::right(human(payload(p, op)), 10) + "payload " +

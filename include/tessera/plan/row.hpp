@@ -20,9 +20,16 @@ enum class Do : std::uint8_t {
   gather_gradient,  // every rank's reduced part, to every rank
   norm,             // sums of squares of a rank's part of a flat's gradient
   exchange,         // norms and losses of all ranks, to every rank
+  prepare,          // the optimizer's states, and what its step takes from whole tensors
+  exchange_sums,    // sums over every rank's parts of tensors, to every rank
   step              // the optimizer, on the weights this rank keeps states of
 };
 inline constexpr int kinds_of_rows = int(Do::step) + 1;
+
+/// Does it change weights or states, or serve to?
+constexpr bool updates(Do op) {
+  return op == Do::prepare || op == Do::exchange_sums || op == Do::step;
+}
 
 enum class Pass : std::uint8_t { begin, forward, backward, update };
 

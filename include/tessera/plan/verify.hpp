@@ -27,6 +27,10 @@ enum class Wrong : std::uint8_t {
   norm_twice,
   exchange_missing,
   exchange_twice,
+  not_prepared,  // stepped, or its sums exchanged, before the optimizer has made its states
+  prepared_twice,
+  sums_missing,
+  sums_twice,
   step_missing,
   step_twice,
   step_not_published,  // other ranks never see the stepped part
@@ -92,10 +96,18 @@ class Structure {
           for (int l = 0; l < p_.facts.flats[std::size_t(f)].layers; ++l)
             if (at(f, l).norms != trainable(f)) return Wrong::norm_missing;
         return exchanges_++ == 0 ? Wrong::nothing : Wrong::exchange_twice;
+      case Do::prepare:
+        if (Wrong const w = updates(in); w != Wrong::nothing) return w;
+        return of(in).prepares++ == 0 ? Wrong::nothing : Wrong::prepared_twice;
+      case Do::exchange_sums:
+        for (int f = 0; f < p_.flats(); ++f)
+          for (int l = 0; l < p_.facts.flats[std::size_t(f)].layers; ++l)
+            if (at(f, l).prepares != trainable(f)) return Wrong::not_prepared;
+        return sums_++ == 0 ? Wrong::nothing : Wrong::sums_twice;
       case Do::step:
-        if (exchanges_ == 0) return Wrong::exchange_missing;
-        if (p_.sharded() && p_.layout.zero == 0 && of(in).gathered == 0)
-          return Wrong::gradient_not_gathered;
+        if (Wrong const w = updates(in); w != Wrong::nothing) return w;
+        if (p_.layout.across != Across::nothing && of(in).prepares == 0) return Wrong::not_prepared;
+        if (p_.exchanges_sums() && sums_ == 0) return Wrong::sums_missing;
         return of(in).steps++ == 0 ? Wrong::nothing : Wrong::step_twice;
       case Do::barrier: return Wrong::nothing;
     }
@@ -132,7 +144,8 @@ class Structure {
     int forward = 0, backward = 0;
   };
   struct Flat {
-    int contributions = 0, reduces = 0, gathered = 0, norms = 0, steps = 0, published = 0;
+    int contributions = 0, reduces = 0, gathered = 0, norms = 0, prepares = 0, steps = 0;
+    int published = 0;
   };
 
   constexpr Flat& of(Instruction const& in) { return at(in.flat, in.layer); }
@@ -194,6 +207,12 @@ class Structure {
     held = layer_in(in);
     return Wrong::nothing;
   }
+  /// The optimizer needs the scale that the exchange gives, and the gradient of what it steps.
+  constexpr Wrong updates(Instruction const& in) {
+    if (exchanges_ == 0) return Wrong::exchange_missing;
+    bool const whole = p_.sharded() && p_.layout.zero == 0;
+    return whole && of(in).gathered == 0 ? Wrong::gradient_not_gathered : Wrong::nothing;
+  }
   constexpr Wrong publish(Instruction const& in) {
     if (of(in).steps == 0) return Wrong::step_missing;
     return of(in).published++ == 0 ? Wrong::nothing : Wrong::weights_gathered_twice;
@@ -211,7 +230,7 @@ class Structure {
   std::vector<Passes> passes_{};
   std::vector<Flat> flats_{};
   std::vector<int> held_{};  // layer of a flat that each of its two slots holds
-  int loads_ = 0, exchanges_ = 0;
+  int loads_ = 0, exchanges_ = 0, sums_ = 0;
 };
 
 constexpr Fault at(Wrong what, Instruction const& in) {

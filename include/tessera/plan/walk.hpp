@@ -39,6 +39,10 @@ struct Plan {
   }
   /// A domain keeps the weights once and each rank steps its own part.
   constexpr bool steps_own_part() const { return layout.zero > 0 && sharded(); }
+  /// Tensors are divided, and a step takes sums over whole ones.
+  constexpr bool exchanges_sums() const {
+    return layout.across == Across::sums && steps_own_part();
+  }
   /// Backward writes into slots that a reduce empties after each turn.
   constexpr bool reduces_slots() const { return sharded() && mode == Reduction::micro; }
 

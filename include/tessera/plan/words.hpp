@@ -21,6 +21,8 @@ constexpr std::string_view word(Do op) {
     case Do::gather_gradient: return "gather gradient";
     case Do::norm: return "norm";
     case Do::exchange: return "exchange";
+    case Do::prepare: return "prepare";
+    case Do::exchange_sums: return "exchange sums";
     case Do::step: return "step";
   }
   return "";
@@ -63,6 +65,7 @@ constexpr std::string_view word(Family family) {
     case Family::batch: return "batch";
     case Family::exchange: return "exchange";
     case Family::norms: return "norms";
+    case Family::sums: return "sums over tensors";
   }
   return "";
 }
@@ -96,6 +99,10 @@ constexpr std::string_view word(Wrong what) {
     case Wrong::norm_twice: return "counts a gradient twice in the norm";
     case Wrong::exchange_missing: return "steps or ends without exchanging norms and losses";
     case Wrong::exchange_twice: return "exchanges norms and losses twice";
+    case Wrong::not_prepared: return "steps, or exchanges sums over tensors, before it prepares";
+    case Wrong::prepared_twice: return "prepares a step twice";
+    case Wrong::sums_missing: return "steps without exchanging sums over tensors";
+    case Wrong::sums_twice: return "exchanges sums over tensors twice";
     case Wrong::step_missing: return "does not step, or publishes before it steps";
     case Wrong::step_twice: return "steps weights twice";
     case Wrong::step_not_published: return "hides stepped weights from the other ranks";

@@ -51,6 +51,11 @@ constexpr Row reduce_row(Plan const& p, Row const& after, int flat, Do op) {
           .copied = others};
 }
 
+constexpr Row exchange_sums_row(Plan const& p) {
+  Bytes const others = (p.mesh.data - 1) * tensor_sums(p.facts);
+  return {.pass = Pass::update, .op = Do::exchange_sums, .payload = others, .copied = others};
+}
+
 /// Flats that the rows of `row`'s pass and segment read, as gathers before or releases behind. Tied
 /// ones come last: the barrier that frees the turns' slots then stands before all of them.
 constexpr void add_gathers(Plan const& p, Row const& row, Do op, std::vector<Row>& out) {
@@ -99,7 +104,7 @@ constexpr void add_update_reduces(Plan const& p, Row const& norm, bool first,
 constexpr std::vector<Row> shard_data(Plan const& p, std::vector<Row> const& in) {
   if (!p.sharded()) return in;
   std::vector<Row> out;
-  bool first_norm = true;
+  bool first_norm = true, first_step = true;
   for (Row const& r : in) {
     bool const both = r.pass == Pass::backward && r.segment == p.segments() - 1;
     bool const computes = r.op == Do::forward || r.op == Do::backward;
@@ -109,6 +114,10 @@ constexpr std::vector<Row> shard_data(Plan const& p, std::vector<Row> const& in)
     if (r.op == Do::norm) {
       detail::add_update_reduces(p, r, first_norm, out);
       first_norm = false;
+    }
+    if (r.op == Do::step) {
+      if (first_step && p.exchanges_sums()) out.push_back(detail::exchange_sums_row(p));
+      first_step = false;
     }
     out.push_back(r);
     if (p.layout.zero == 3 && computes && !(both && r.op == Do::forward && trains))

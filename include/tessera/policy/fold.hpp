@@ -28,6 +28,12 @@ struct OneOptimizer {
   static_assert(Optimizers == 1,
                 "Trainer<Model, Policies...>: give exactly one optimizer, such as AdamW");
 };
+template <class Optimizer, bool Has>
+struct OptimizerPrepares {
+  static_assert(Has,
+                "an optimizer that works across tensors (layout.across) needs a first pass: static "
+                "void prepare(StepRange const&, StepValues const&)");
+};
 template <int Accumulates, int GlobalBatches>
 struct AccumulateOrGlobalBatch {
   static_assert(AtMost<Accumulates + GlobalBatches, 1>,
@@ -63,12 +69,26 @@ constexpr bool optimizes() {
     return false;
 }
 
+template <class P>
+constexpr bool prepares() {
+  return requires {
+    &P::prepare;
+  };
+}
+template <class P>
+constexpr bool prepared() {
+  Layout layout;
+  P::set(layout);
+  return layout.across == Across::nothing || prepares<P>();
+}
+
 template <class... P>
 struct AreSound {
   static constexpr bool sound = ((sizeof(rule::IsPolicy<P, Policy<P>>) > 0) && ...);
 };
 template <class P, class... All>
-struct IsSingle : rule::PolicyOnce<P, repeatable<P>() ? 1 : named<All...>(P::name)> {};
+struct IsSingle : rule::PolicyOnce<P, repeatable<P>() ? 1 : named<All...>(P::name)>,
+                  rule::OptimizerPrepares<P, prepared<P>()> {};
 template <class... P>
 struct Singles {
   static constexpr bool sound = ((sizeof(IsSingle<P, P...>) > 0) && ...);

@@ -32,7 +32,7 @@ class Engine {
         vocabulary_(vocabulary),
         before_(private_memory()),
         memory_(world, plan),
-        groups_(segments, plan.facts, options_),
+        groups_(segments, plan.facts, options_, plan.layout.across != Across::nothing),
         trace_(options_.trace_events),
         executor_(world, memory_, segments, optimizer, groups_, trace_),
         parameters_(world, memory_, segments),
@@ -72,14 +72,7 @@ class Engine {
     auto const start = std::chrono::steady_clock::now();
     check_loss_scale(options_.fp16, plan_.layout.low);
     Batches const b = batches(plan_, Source::of(data, plan_.layout.tokens));
-    StepValues const v{.rate = options_.learning_rate * options_.schedule(updates()),
-                       .decay = options_.weight_decay,
-                       .beta1 = options_.beta1.value_or(optimizer_.defaults.beta1),
-                       .beta2 = options_.beta2.value_or(optimizer_.defaults.beta2),
-                       .epsilon = options_.epsilon.value_or(optimizer_.defaults.epsilon),
-                       .momentum = options_.momentum,
-                       .nesterov = options_.nesterov,
-                       .step = updates() + 1};
+    StepValues const v = values();
     double const scale = loss_scale();
     Turnout const t = executor_.run(plan_, b, v, options_.clip_norm, scale);
     if (!t.finite && !may_skip(t)) refuse(t, b);
@@ -151,6 +144,25 @@ class Engine {
               .seed = options_.seed};
     b.first = step_ * b.global();
     return b;
+  }
+  StepValues values() const {
+    Options const& o = options_;
+    if (!(o.trust_least >= 0 && o.trust_least <= o.trust_most))
+      throw Error(
+          "Options::trust_least and trust_most bound Lamb's ratio; use 0 <= trust_least <= "
+          "trust_most, not " +
+              std::to_string(o.trust_least) + " and " + std::to_string(o.trust_most),
+          true);
+    return {.rate = o.learning_rate * o.schedule(updates()),
+            .decay = o.weight_decay,
+            .beta1 = o.beta1.value_or(optimizer_.defaults.beta1),
+            .beta2 = o.beta2.value_or(optimizer_.defaults.beta2),
+            .epsilon = o.epsilon.value_or(optimizer_.defaults.epsilon),
+            .momentum = o.momentum,
+            .nesterov = o.nesterov,
+            .trust_least = o.trust_least,
+            .trust_most = o.trust_most,
+            .step = updates() + 1};
   }
   int state_index(std::string_view name) const {
     std::string known;

@@ -6,9 +6,8 @@
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/plan/words.hpp>
 #include <tessera/run/batch.hpp>
-#include <tessera/run/groups.hpp>
-#include <tessera/run/memory.hpp>
 #include <tessera/run/trace.hpp>
+#include <tessera/run/update.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -28,8 +27,7 @@ class Executor {
       : rank_(world.rank()),
         memory_(memory),
         collective_(world, memory.domain()),
-        optimizer_(optimizer),
-        groups_(groups),
+        update_(world.rank(), memory, optimizer, groups),
         trace_(trace) {
     for (SegmentGraph const& s : segments) programs_.emplace_back(s, 0);
     find_gaps(segments);
@@ -55,7 +53,7 @@ class Executor {
     begin(plan, batches);
     values_ = values, clip_norm_ = clip_norm, loss_scale_ = loss_scale;
     each_instruction(plan, [&](Instruction const& in) {
-      if (in.op == Do::step && !turnout_.finite) return;  // the weights stay as they were
+      if (updates(in.op) && !turnout_.finite) return;  // weights and states stay as they were
       memory_.domain().doing(in.row, in.layer, in.micro);
       if (!trace_.on()) return execute(in, nullptr);
       std::int64_t const start = Trace::now();
@@ -163,7 +161,11 @@ class Executor {
       case Do::gather_gradient: gather_gradient(p, in); break;
       case Do::norm: norm(p, in); break;
       case Do::exchange: exchange(p); break;
-      case Do::step: step(p, in); break;
+      case Do::prepare: update_.prepare(p, in, values_); break;
+      case Do::exchange_sums:
+        collective_.exchange(memory_.sums(0), int(tensor_sums(p.facts) / Bytes(sizeof(double))));
+        break;
+      case Do::step: update_.step(p, in, values_); break;
     }
   }
 
@@ -281,39 +283,10 @@ class Executor {
       values_.gradient_scale *= std::min(1.0, clip_norm_ / (turnout_.gradient_norm + 1e-6));
   }
 
-  void step(Plan const& p, Instruction const& in) {
-    bool const own = p.steps_own_part();
-    std::int64_t const part = p.part_elements(in.flat);
-    std::int64_t const begin = own ? rank_ * part : 0;
-    std::int64_t const end = own ? begin + part : p.whole_elements(in.flat);
-    // Element e of the layer is at e - base of each buffer.
-    std::byte* const weights = memory_.weights(in.flat, in.layer);
-    std::byte* const master = memory_.master(in.flat, in.layer);
-    std::int64_t const weight_base = p.gathers_into_slots() ? begin : 0;
-    Real const* const gradient =
-        own ? memory_.reduced(in.flat, in.layer, rank_) : memory_.whole_gradient(in.flat, in.layer);
-    for (Interval const& i : groups_.of(in.flat, in.layer)) {
-      std::int64_t const from = std::max(begin, i.begin), to = std::min(end, i.end);
-      if (from >= to) continue;
-      StepRange range{.low = p.layout.low,
-                      .weights = weights + (from - weight_base) * p.layout.weight(),
-                      .master = master ? master + (from - begin) * p.layout.master() : nullptr,
-                      .gradients = gradient + (from - begin),
-                      .states = {},
-                      .elements = to - from};
-      for (int s = 0; s < int(optimizer_.states.size()); ++s)
-        range.states[std::size_t(s)] = memory_.state(in.flat, in.layer, s) + (from - begin);
-      StepValues v = values_;
-      v.rate *= i.rate, v.decay = i.decay;
-      optimizer_.step(range, v);
-    }
-  }
-
   int rank_;
   Memory& memory_;
   Collective collective_;
-  OptimizerTable optimizer_;
-  Groups const& groups_;
+  Update update_;
   Trace& trace_;
   std::vector<Program> programs_;
   std::vector<std::array<std::string, kinds_of_rows>>

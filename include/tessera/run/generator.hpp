@@ -73,6 +73,8 @@ class Generator {
         case Do::reduce:
         case Do::gather_gradient:
         case Do::norm:
+        case Do::prepare:
+        case Do::exchange_sums:
         case Do::step: executor.move(plan_, in); break;
       }
     });

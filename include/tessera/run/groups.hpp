@@ -12,10 +12,13 @@ struct Interval {
   double rate = 1, decay = 0;
 };
 
-/// Intervals of every (flat, layer), ascending; neighbours with equal values are joined.
+/// Intervals of every (flat, layer), ascending; neighbours with equal values are joined, unless an
+/// optimizer wants tensors one by one.
 class Groups {
  public:
-  Groups(std::span<SegmentGraph const> segments, Facts const& facts, Options const& options) {
+  Groups(std::span<SegmentGraph const> segments, Facts const& facts, Options const& options,
+         bool by_tensor = false)
+      : by_tensor_(by_tensor) {
     for (FlatInfo const& f : facts.flats) layers_.emplace_back(std::size_t(f.layers));
     std::vector<char> used(options.groups.size(), 0);
     for (SegmentGraph const& s : segments)
@@ -52,12 +55,14 @@ class Groups {
         i.rate = group.rate;
         if (group.weight_decay) i.decay = *group.weight_decay;
       }
-    if (!list.empty() && list.back().rate == i.rate && list.back().decay == i.decay)
+    bool const equal = !list.empty() && list.back().rate == i.rate && list.back().decay == i.decay;
+    if (equal && !by_tensor_)
       list.back().end = i.end;
     else
       list.push_back(i);
   }
 
+  bool by_tensor_;
   std::vector<std::vector<std::vector<Interval>>> layers_;
 };
 

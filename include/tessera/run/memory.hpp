@@ -72,6 +72,8 @@ class Memory {
   double* norms(int rank) {
     return reinterpret_cast<double*>(at(Family::norms) + place_.norms(rank));
   }
+  /// A rank's sums over its parts of tensors, two for each.
+  double* sums(int rank) { return reinterpret_cast<double*>(at(Family::sums) + place_.sums(rank)); }
 
  private:
   Plan plan_;

@@ -106,8 +106,8 @@ void meets_low(GemmShape shape) {
         if (std::int64_t(i) % shape.ldc < shape.n) low[i] = Low(0.f);
     product.run(a.data(), b.data(), to_low ? static_cast<void*>(low.data()) : c.data(), bias.data(),
                 exact.add.data(), workspace.data());
-    // Products are exact in float. k partial sums of about sqrt(k) are rounded at random, which adds
-    // up to 2.4e-8 k in the mean of squares; no element is eight times as far off.
+    // Products are exact in float. k partial sums of about sqrt(k) are rounded at random, which
+    // adds up to 2.4e-8 k in the mean of squares; no element is eight times as far off.
     double const sums = double(shape.k + 2) * 2e-7;
     if (!to_low) {
       CHECK(distance(c, expected) < sums);

@@ -1,0 +1,84 @@
+/// LAMB: Adam's direction, and for every tensor a step in proportion to its weights. You et al.,
+/// arXiv 1904.00962.
+#pragma once
+
+#include <tessera/kernels/lamb.hpp>
+#include <tessera/optimizer/adam.hpp>
+
+#include <algorithm>
+
+namespace tessera::inline TESSERA_SETTING {
+
+/// Algorithm 2 of the paper; for each tensor, with u = m' / (sqrt(v') + eps) + decay w,
+///   w = w - rate ratio u, ratio = |w| / |u| within [trust_least, trust_most], 1 if either is 0
+/// The bounds are min_coeff and max_coeff of DeepSpeed's FusedLamb, which corrects the step for the
+/// moments' bias where the paper corrects the moments.
+/// Bytes  8 per trainable weight in float: two moments; sharded from Zero<1> on. And 16 per tensor
+///        and data rank: sums of squares, exchanged from Zero<1> on
+struct Lamb : detail::Moments {
+  static constexpr std::string_view name = "Lamb";
+  static constexpr StepValues defaults{.epsilon = 1e-6};  // the authors'
+  static constexpr void set(Layout& layout) {
+    detail::Moments::set(layout);
+    layout.across = Across::sums;
+  }
+
+  static void prepare(StepRange const& r, StepValues const& v) {
+    std::int64_t const most = std::int64_t(r.scratch.size()) / 2 * kernel::LambMoments<Real>::piece;
+    *r.sums = {};
+    for (std::int64_t at = 0; at < r.elements; at += most)
+      add_moments(r.from(at, std::min(most, r.elements - at)), v);
+  }
+
+  static void step(StepRange const& r, StepValues const& v) {
+    with_weights(r, [&]<class Weights>(Weights w) {
+      CpuTeam{}.run(kernel::LambStep<Real, Weights>{.w = w,
+                                                    .m = r.states[0],
+                                                    .v = r.states[1],
+                                                    .n = r.elements,
+                                                    .step = v.rate * ratio(*r.sums, v),
+                                                    .eps = v.epsilon,
+                                                    .decay = v.decay,
+                                                    .correction1 = correction(v.beta1, v.step),
+                                                    .correction2 = correction(v.beta2, v.step)});
+    });
+  }
+
+  static double ratio(TensorSums const& tensor, StepValues const& v) {
+    if (tensor.weights == 0 || tensor.update == 0) return 1;
+    return std::clamp(std::sqrt(tensor.weights / tensor.update), v.trust_least, v.trust_most);
+  }
+
+ private:
+  static double correction(double beta, std::int64_t step) {
+    return 1 / (1 - std::pow(beta, double(step)));
+  }
+
+  /// Pieces are added in order, so a tensor's part has the same sum whoever computes it.
+  static void add_moments(StepRange const& r, StepValues const& v) {
+    double* const partial = r.scratch.data();
+    with_weights(r, [&]<class Weights>(Weights w) {
+      kernel::LambMoments<Real, Weights> const pass{.partial = partial,
+                                                    .w = w,
+                                                    .m = r.states[0],
+                                                    .v = r.states[1],
+                                                    .g = r.gradients,
+                                                    .n = r.elements,
+                                                    .beta1 = v.beta1,
+                                                    .beta2 = v.beta2,
+                                                    .eps = v.epsilon,
+                                                    .decay = v.decay,
+                                                    .correction1 = correction(v.beta1, v.step),
+                                                    .correction2 = correction(v.beta2, v.step),
+                                                    .gradient_scale = v.gradient_scale};
+      CpuTeam{}.run(pass);
+      for (std::int64_t k = 0; k < pass.rows(); ++k) {
+        r.sums->weights += partial[2 * k];
+        r.sums->update += partial[2 * k + 1];
+      }
+    });
+  }
+};
+static_assert(Optimizer<Lamb>);
+
+}  // namespace tessera::inline TESSERA_SETTING

@@ -1,0 +1,100 @@
+/// The optimizer at work on what a rank steps of a flat's layer.
+#pragma once
+
+#include <tessera/optimizer/optimizer.hpp>
+#include <tessera/run/groups.hpp>
+#include <tessera/run/memory.hpp>
+
+namespace tessera::inline TESSERA_SETTING {
+
+class Update {
+ public:
+  Update(int rank, Memory& memory, OptimizerTable const& optimizer, Groups const& groups)
+      : rank_(rank), memory_(memory), optimizer_(optimizer), groups_(groups) {}
+
+  /// Sums are over parts of tensors, as ranks own them, also where this rank steps all of them: in
+  /// every layout the same terms are added in the same order.
+  void prepare(Plan const& p, Instruction const& in, StepValues const& values) {
+    bool const own = p.steps_own_part();
+    std::int64_t const part = p.part_elements(in.flat);
+    for (int k = own ? rank_ : 0; k < (own ? rank_ + 1 : p.mesh.data); ++k)
+      each(p, in, values, {k * part, (k + 1) * part},
+           [&](StepRange& range, StepValues const& v, int tensor) {
+             TensorSums sums;
+             range.sums = &sums;
+             optimizer_.prepare(range, v);
+             double* const to = memory_.sums(k) + 2 * (sum_entry(p, in.flat, in.layer) + tensor);
+             to[0] = sums.weights, to[1] = sums.update;
+           });
+  }
+
+  void step(Plan const& p, Instruction const& in, StepValues const& values) {
+    bool const sums = p.layout.across == Across::sums;
+    each(p, in, values, stepped(p, in.flat),
+         [&](StepRange& range, StepValues const& v, int tensor) {
+           TensorSums all;
+           range.sums = &all;
+           for (int k = 0; k < p.mesh.data && sums; ++k) {
+             double const* const at =
+                 memory_.sums(k) + 2 * (sum_entry(p, in.flat, in.layer) + tensor);
+             all.weights += at[0], all.update += at[1];
+           }
+           optimizer_.step(range, v);
+         });
+  }
+
+ private:
+  struct Elements {
+    std::int64_t begin = 0, end = 0;
+  };
+
+  /// What this rank steps: its part, or everything.
+  Elements stepped(Plan const& p, int flat) const {
+    std::int64_t const part = p.part_elements(flat);
+    if (p.steps_own_part()) return {rank_ * part, (rank_ + 1) * part};
+    return {0, p.whole_elements(flat)};
+  }
+
+  /// f(range, values, index): what of `wanted` lies in each interval of the layer's groups.
+  template <class F>
+  void each(Plan const& p, Instruction const& in, StepValues const& values, Elements wanted,
+            F const& f) {
+    bool const own = p.steps_own_part();
+    // Element e of the layer is at e - base of each buffer.
+    std::int64_t const base = stepped(p, in.flat).begin;
+    std::byte* const weights = memory_.weights(in.flat, in.layer);
+    std::byte* const master = memory_.master(in.flat, in.layer);
+    std::int64_t const weight_base = p.gathers_into_slots() ? base : 0;
+    Real const* const gradient =
+        own ? memory_.reduced(in.flat, in.layer, rank_) : memory_.whole_gradient(in.flat, in.layer);
+    int index = -1;
+    for (Interval const& i : groups_.of(in.flat, in.layer)) {
+      ++index;
+      std::int64_t const from = std::max(wanted.begin, i.begin), to = std::min(wanted.end, i.end);
+      if (from >= to) continue;
+      StepRange range{.low = p.layout.low,
+                      .weights = weights + (from - weight_base) * p.layout.weight(),
+                      .master = master ? master + (from - base) * p.layout.master() : nullptr,
+                      .gradients = gradient + (from - base),
+                      .states = {},
+                      .elements = to - from,
+                      .scratch = scratch(p)};
+      for (int s = 0; s < int(optimizer_.states.size()); ++s)
+        range.states[std::size_t(s)] = memory_.state(in.flat, in.layer, s) + (from - base);
+      StepValues v = values;
+      v.rate *= i.rate, v.decay = i.decay;
+      f(range, v, index);
+    }
+  }
+  std::span<double> scratch(Plan const& p) {
+    return {reinterpret_cast<double*>(memory_.at(Family::workspace)),
+            std::size_t(p.facts.workspace) / sizeof(double)};
+  }
+
+  int rank_;
+  Memory& memory_;
+  OptimizerTable optimizer_;
+  Groups const& groups_;
+};
+
+}  // namespace tessera::inline TESSERA_SETTING
