@@ -1,5 +1,6 @@
 // manual
 /// A GPT-2 training step as bench/compare.py times it: see docs/benchmarks.md for its contract.
+#include <tessera/run/profile.hpp>
 #include <tessera/run/trace_file.hpp>
 #include <tessera/tessera.hpp>
 
@@ -25,6 +26,7 @@ using Model = Gpt2<Size::layers, Size::width, Size::heads, Size::vocabulary, Siz
 struct Asked {
   std::string data{}, trace{};  // trace: a file for the events of all timed steps
   int steps = 3, warmup = 1, memory_steps = 1;
+  int profile = 0;  // steps that are watched op by op, after the timed ones; the last is printed
 };
 
 template <int Ranks>
@@ -49,6 +51,12 @@ void measure(World& world, Asked const& asked) {
   }
   if (!asked.trace.empty()) save_trace(trainer.engine(), asked.trace);
   for (int i = 0; i < asked.memory_steps; ++i) trainer.step(data);
+  for (int i = 0; i < asked.profile; ++i) {
+    Profile const profile = tessera::measure(trainer, data);
+    if (i + 1 < asked.profile) continue;
+    std::string const table = profile.text(MachineLimits::measure(trainer.layout.low));
+    if (world.root()) std::printf("%s", table.c_str());
+  }
 }
 
 }  // namespace
@@ -66,6 +74,8 @@ int main(int argc, char** argv) {
       asked.warmup = std::atoi(argv[i + 1]);
     else if (flag == "--trace")
       asked.trace = argv[i + 1];
+    else if (flag == "--profile")
+      asked.profile = std::atoi(argv[i + 1]);
     else if (flag == "--memory-steps")
       asked.memory_steps = std::atoi(argv[i + 1]);
     else

@@ -68,13 +68,13 @@ class Engine {
   }
 
   template <Data D>
-  Report step(D const& data) {
+  Report step(D const& data, StepWatch* watch = nullptr) {
     auto const start = std::chrono::steady_clock::now();
     check_loss_scale(options_.fp16, plan_.layout.low);
     Batches const b = batches(plan_, Source::of(data, plan_.layout.tokens));
     StepValues const v = values();
     double const scale = loss_scale();
-    Turnout const t = executor_.run(plan_, b, v, options_.clip_norm, scale);
+    Turnout const t = executor_.run(plan_, b, v, options_.clip_norm, scale, watch);
     if (!t.finite && !may_skip(t)) refuse(t, b);
     gradient_scale_ = t.gradient_scale;
     if (scales()) scaler_.update(options_.fp16, !t.finite);

@@ -20,6 +20,12 @@ struct Turnout {
   bool finite = true;
 };
 
+/// Sees a step: every instruction, and the values that passes compute. run/profile.hpp is one.
+struct StepWatch : NodeWatch {
+  virtual void begins(Instruction const& in) = 0;
+  virtual void ends(Instruction const& in) = 0;
+};
+
 class Executor {
  public:
   Executor(World const& world, Memory& memory, std::span<SegmentGraph const> segments,
@@ -49,16 +55,17 @@ class Executor {
   /// loss_scale: what the loss's gradient is multiplied with on its way back; the update takes it
   /// out.
   Turnout run(Plan const& plan, Batches const& batches, StepValues const& values,
-              double clip_norm = 0, double loss_scale = 1) {
+              double clip_norm = 0, double loss_scale = 1, StepWatch* watch = nullptr) {
     begin(plan, batches);
     values_ = values, clip_norm_ = clip_norm, loss_scale_ = loss_scale;
     each_instruction(plan, [&](Instruction const& in) {
       if (updates(in.op) && !turnout_.finite) return;  // weights and states stay as they were
       memory_.domain().doing(in.row, in.layer, in.micro);
-      if (!trace_.on()) return execute(in, nullptr);
-      std::int64_t const start = Trace::now();
-      execute(in, nullptr);
-      record(plan, in, start);
+      if (watch) watch->begins(in);
+      std::int64_t const start = trace_.on() ? Trace::now() : 0;
+      execute(in, watch);
+      if (trace_.on()) record(plan, in, start);
+      if (watch) watch->ends(in);
     });
     return turnout_;
   }
@@ -148,14 +155,14 @@ class Executor {
     return names_[owner][std::size_t(in.op)];
   }
 
-  void execute(Instruction const& in, NonFinite* check) {
+  void execute(Instruction const& in, NodeWatch* watch) {
     Plan const& p = *plan_;
     switch (in.op) {
       case Do::load: valid_ += batches_->load(in.micro, memory_.at(Family::batch)); break;
       case Do::gather: gather(p, in); break;
       case Do::release: break;
-      case Do::forward: compute(p, in, check); break;
-      case Do::backward: compute(p, in, check); break;
+      case Do::forward: compute(p, in, watch); break;
+      case Do::backward: compute(p, in, watch); break;
       case Do::barrier: memory_.domain().barrier(); break;
       case Do::reduce: reduce(p, in); break;
       case Do::gather_gradient: gather_gradient(p, in); break;
@@ -200,14 +207,14 @@ class Executor {
         }
   }
 
-  void compute(Plan const& p, Instruction const& in, NonFinite* check) {
+  void compute(Plan const& p, Instruction const& in, NodeWatch* watch) {
     Program& program = programs_[std::size_t(in.segment)];
     Bases const at = bases(p, in);
     bool const training = p.kind == Kind::train, last = in.segment == p.segments() - 1;
     if (in.op == Do::forward)
-      program.forward(at, training, check);
+      program.forward(at, training, watch);
     else
-      program.backward(at, check);
+      program.backward(at, watch);
     if (in.op == Do::backward && p.reduces_slots()) clear_gaps(p, in);
     if (last && (in.op == Do::backward || !training)) loss_ += double(program.loss(at, training));
   }

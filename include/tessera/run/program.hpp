@@ -48,10 +48,33 @@ struct Bases {
   std::array<bool, flats_of_segment> accumulate{};  // the gradient buffer holds something already
 };
 
+/// Sees every value that a pass computes, in order. A step has no watch.
+struct NodeWatch {
+  virtual ~NodeWatch() = default;
+  virtual void done(int node, Op const& op, Tensor const& out, DType type) = 0;
+};
+
 /// The first value of a run that is not a finite number.
-struct NonFinite {
+struct NonFinite : NodeWatch {
   int node = -1;
   std::string_view op{};
+
+  void done(int at, Op const& by, Tensor const& out, DType type) override {
+    if (node < 0 && !finite(out, type)) node = at, op = by.name;
+  }
+
+ private:
+  template <class T>
+  static bool all_finite(Tensor const& t) {
+    T const* const x = static_cast<T const*>(t.at);
+    for (std::int64_t i = 0; i < t.shape.count(); ++i)
+      if (!std::isfinite(Wide<T>(x[i]))) return false;
+    return true;
+  }
+  static bool finite(Tensor const& t, DType type) {
+    if (type == DType::bf16) return all_finite<bf16>(t);
+    return type == DType::fp16 ? all_finite<fp16>(t) : all_finite<Real>(t);
+  }
 };
 
 class Program {
@@ -84,12 +107,12 @@ class Program {
 
   SegmentGraph const& segment() const { return segment_; }
 
-  void forward(Bases const& at, bool training, NonFinite* check = nullptr) {
+  void forward(Bases const& at, bool training, NodeWatch* watch = nullptr) {
     for (Step& s : forward_)
-      if (!(training && s.skip_in_training)) run(s, at, check);
+      if (!(training && s.skip_in_training)) run(s, at, watch);
   }
-  void backward(Bases const& at, NonFinite* check = nullptr) {
-    for (Step& s : backward_) run(s, at, check);
+  void backward(Bases const& at, NodeWatch* watch = nullptr) {
+    for (Step& s : backward_) run(s, at, watch);
   }
   /// The loss segment's result, where the pass that ran last has left it.
   Real loss(Bases const& at, bool training) const {
@@ -168,19 +191,7 @@ class Program {
   static bool adds(Operand const& o, Bases const& at) {
     return o.region == Region::gradient && (o.accumulate || at.accumulate[std::size_t(o.use)]);
   }
-  template <class T>
-  static bool all_finite(Tensor const& t) {
-    T const* const x = static_cast<T const*>(t.at);
-    for (std::int64_t i = 0; i < t.shape.count(); ++i)
-      if (!std::isfinite(Wide<T>(x[i]))) return false;
-    return true;
-  }
-  static bool finite(Tensor const& t, DType type) {
-    if (type == DType::bf16) return all_finite<bf16>(t);
-    return type == DType::fp16 ? all_finite<fp16>(t) : all_finite<Real>(t);
-  }
-
-  void run(Step& s, Bases const& at, NonFinite* check) {
+  void run(Step& s, Bases const& at, NodeWatch* watch) {
     if (!s.op) {
       *static_cast<Real*>(address(s.out, at)) = at.seed;
       return;
@@ -195,7 +206,7 @@ class Program {
     }
     c.workspace = at.workspace;
     s.kernel(c);
-    if (check && check->node < 0 && !finite(c.out, s.out.dtype)) *check = {s.node, s.op->name};
+    if (watch) watch->done(s.node, *s.op, c.out, s.out.dtype);
   }
 
   SegmentGraph segment_;

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -316,13 +317,14 @@ inline void Gemm<float>::run(void const* a, void const* b, void* c, void const* 
   if (status != dnnl_success) onednn::check(status, name());
 }
 
-/// Floating-point operations per second of a large product: what this machine's cores can do. Takes
-/// about this many seconds.
-inline double gemm_peak(double seconds = 0.3) {
+/// Floating-point operations per second of a large product with operands of a type: what this
+/// machine's cores can do. Takes about this many seconds.
+inline double gemm_peak(double seconds = 0.3, DType type = DType::real) {
   using Clock = std::chrono::steady_clock;
   constexpr std::int64_t n = 1024;
-  Gemm<float> const product({.m = n, .n = n, .k = n}, 64_MiB);
-  std::vector<float> const a(n * n, 0.5f), b(n * n, 0.25f);
+  Gemm<float> const product({.m = n, .n = n, .k = n, .in = type}, 64_MiB);
+  // Either half of such a float is a number of that size too, in bf16 and in fp16.
+  std::vector<float> const a(n * n, std::bit_cast<float>(0x38003800u)), b = a;
   std::vector<float> c(n * n);
   std::vector<std::byte> workspace(static_cast<std::size_t>(product.workspace()));
   double best = 0;
