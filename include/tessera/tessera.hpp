@@ -30,6 +30,7 @@
 #include <tessera/optimizer/adamw.hpp>
 #include <tessera/optimizer/lamb.hpp>
 #include <tessera/optimizer/lion.hpp>
+#include <tessera/optimizer/muon.hpp>
 #include <tessera/optimizer/schedule.hpp>
 #include <tessera/optimizer/sgd.hpp>
 #include <tessera/plan/render.hpp>

@@ -27,10 +27,11 @@ struct OptimizerOf<> {
 };
 
 /// Of the policies only what the trace depends on: trainers that differ in the rest share graphs.
-template <int Sequences, int Tokens, DType Low, class... FrozenPolicies>
+template <int Sequences, int Tokens, DType Low, bool Matrices, class... FrozenPolicies>
 struct TraceSettings {
   static constexpr int sequences = Sequences, tokens = Tokens;
   static constexpr DType low = Low;
+  static constexpr bool matrices = Matrices;
   static constexpr Layout named = [] {
     Layout layout;
     (FrozenPolicies::set(layout), ...);
@@ -48,10 +49,10 @@ template <class Settings, class... P>
 struct AddFrozen {
   using type = Settings;
 };
-template <int S, int T, DType L, class... F, class P, class... Rest>
-struct AddFrozen<TraceSettings<S, T, L, F...>, P, Rest...>
-    : AddFrozen<std::conditional_t<is_frozen<P>, TraceSettings<S, T, L, F..., P>,
-                                   TraceSettings<S, T, L, F...>>,
+template <int S, int T, DType L, bool M, class... F, class P, class... Rest>
+struct AddFrozen<TraceSettings<S, T, L, M, F...>, P, Rest...>
+    : AddFrozen<std::conditional_t<is_frozen<P>, TraceSettings<S, T, L, M, F..., P>,
+                                   TraceSettings<S, T, L, M, F...>>,
                 Rest...> {};
 
 template <class O>
@@ -62,6 +63,20 @@ constexpr StepValues step_defaults() {
     return {};
 }
 template <class O>
+constexpr std::span<std::string_view const> matrix_states() {
+  if constexpr (requires { O::matrix_state_names; })
+    return O::matrix_state_names;
+  else
+    return {};
+}
+template <class O>
+constexpr auto update_scale() -> double (*)(std::int64_t, std::int64_t) {
+  if constexpr (requires { &O::update_scale; })
+    return &O::update_scale;
+  else
+    return nullptr;
+}
+template <class O>
 constexpr auto step_prepare() -> void (*)(StepRange const&, StepValues const&) {
   if constexpr (prepares<O>())
     return &O::prepare;
@@ -69,8 +84,9 @@ constexpr auto step_prepare() -> void (*)(StepRange const&, StepValues const&) {
     return nullptr;
 }
 template <class O>
-inline constexpr OptimizerTable optimizer_table{O::name, O::state_names, &O::step,
-                                                step_defaults<O>(), step_prepare<O>()};
+inline constexpr OptimizerTable optimizer_table{
+    O::name,           O::state_names,     &O::step,         step_defaults<O>(),
+    step_prepare<O>(), matrix_states<O>(), update_scale<O>()};
 
 }  // namespace detail
 
@@ -80,7 +96,8 @@ class Trainer {
   using Optimizer = typename detail::OptimizerOf<Policies...>::type;
   static constexpr Layout layout = fold<Policies...>();
   using Settings =
-      typename detail::AddFrozen<detail::TraceSettings<layout.sequences, layout.tokens, layout.low>,
+      typename detail::AddFrozen<detail::TraceSettings<layout.sequences, layout.tokens, layout.low,
+                                                       layout.across == Across::matrices>,
                                  Policies...>::type;
 
   static constexpr Facts facts() { return describe<Model, Settings>(); }

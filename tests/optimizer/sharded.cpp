@@ -35,7 +35,7 @@ State trained(Options const& options, int steps = 12) {
   s.after = trainer.evaluate(Counting{});
   for (std::string const& path : trainer.paths()) {
     s.values.push_back(trainer.parameter(path));
-    for (std::string_view const name : Optimizer::state_names)
+    for (std::string_view const name : trainer.engine().states_of(path))
       s.values.push_back(trainer.state(name, path));
   }
   return s;
@@ -80,7 +80,13 @@ TEST_CASE("Lamb, in float and with weights in 16 bits; ratios are the same whoev
   check<Lamb, Accumulate<2>, Reduce<Micro>>({.learning_rate = 0.02});
 }
 
-TEST_CASE("what the options leave open is the optimizer's own: Lion's beta2, epsilons") {
+TEST_CASE("Muon, in float and with weights in 16 bits; matrices are whole wherever parts end") {
+  check<Muon>({.learning_rate = 3e-3});
+  check<Muon, Precision<bf16>>({.learning_rate = 3e-3});
+  check<Muon, Accumulate<2>, Reduce<Micro>>({.learning_rate = 3e-3, .nesterov = false});
+}
+
+TEST_CASE("what the options leave open is the optimizer's own: Lion's beta2, epsilons, momentum") {
   State const lion = trained<Lion>({}), adagrad = trained<Adagrad>({});
   CHECK(same(lion, trained<Lion>({.beta1 = 0.9, .beta2 = 0.99})));
   CHECK(!same(lion, trained<Lion>({.beta2 = 0.999})));
@@ -89,4 +95,8 @@ TEST_CASE("what the options leave open is the optimizer's own: Lion's beta2, eps
   State const lamb = trained<Lamb>({});
   CHECK(same(lamb, trained<Lamb>({.epsilon = 1e-6})));
   CHECK(!same(lamb, trained<Lamb>({.epsilon = 1e-8})));
+  State const muon = trained<Muon>({});
+  CHECK(same(muon, trained<Muon>({.momentum = 0.95, .nesterov = true})));
+  CHECK(!same(muon, trained<Muon>({.momentum = 0})));
+  CHECK(!same(muon, trained<Muon>({.nesterov = false})));
 }

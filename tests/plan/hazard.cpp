@@ -101,11 +101,25 @@ class Ranks {
         if (r != k) add(k, reduced, k, reduced_part(r), n, true);
     }
     if (in.op == Do::norm) add(k, reduced, k, reduced_part(k), n, false);
+    if (in.op == Do::gather_update)
+      for (int r = k; r < data; r += domain) {
+        add(k, Family::update, 0, r * n, n, r != k);
+      }
+    if (in.op == Do::orthogonalize)
+      for (int m = 0; m < int(p_.facts.matrices.size()); ++m) {
+        MatrixInfo const& x = p_.facts.matrices[std::size_t(m)];
+        Bytes const real = p_.layout.real;
+        if (x.flat == in.flat && orthogonalizer(p_.facts, m, orthogonalizers(p_)) == k)
+          add(k, Family::update, 0, x.offset * real, x.rows * x.cols * real, true);
+      }
     if (in.op == Do::prepare || in.op == Do::step) {
       bool const steps = in.op == Do::step;
-      if (!steps || p_.layout.across == Across::nothing)
+      bool const matrices = p_.orthogonalizes(in.flat);
+      if (!steps || !(matrices || p_.layout.across == Across::sums))
         add(k, reduced, k, reduced_part(k), n, false);
-      add(k, Family::weights, 0, m_.flat(Family::weights, in.flat, in.layer) + k * n, n, steps);
+      if (matrices) add(k, Family::update, 0, k * n, n, !steps);
+      if (steps || !matrices)
+        add(k, Family::weights, 0, m_.flat(Family::weights, in.flat, in.layer) + k * n, n, steps);
     }
   }
 
@@ -147,7 +161,9 @@ TEST_CASE("no two ranks touch the same bytes between barriers; without any barri
           for (int micros : {1, 2, 3}) {
             Plan const train = toy::plan(zero, {4, domain}, mode, micros, layers);
             Plan const sums = toy::plan(zero, {4, domain}, mode, micros, layers, Across::sums);
-            for (Plan const& p : {train, evaluate_plan(train, micros), sums}) {
+            Plan const matrices =
+                toy::plan(zero, {4, domain}, mode, micros, layers, Across::matrices);
+            for (Plan const& p : {train, evaluate_plan(train, micros), sums, matrices}) {
               CHECK(!Ranks(p).race(2));
               for (std::size_t i = 0; i < p.rows.size(); ++i) {
                 if (p.rows[i].op != Do::barrier) continue;

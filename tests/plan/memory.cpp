@@ -60,6 +60,35 @@ TEST_CASE("an optimizer across tensors has two sums of every rank's part of each
   static_assert(bytes(toy::plan(3, {4, 2}), Family::sums) == 0);
 }
 
+TEST_CASE("matrices have one state, and one buffer for a layer's update, once a domain") {
+  constexpr Bytes real = sizeof(Real), part = (51'200 + 1'024 + 3 * 1'024 + 1'024) / 4;
+  constexpr auto with = [](int zero, int domain) {
+    return toy::plan(zero, {4, domain}, Step, 1, 3, Across::matrices);
+  };
+  static_assert(bytes(with(1, 4), Family::optimizer) == (2 * part + 3 * 3'072 / 4) * real);
+  static_assert(bytes(with(1, 4), Family::update) == 3'072 * real);
+  static_assert(place(with(1, 4)).of(Family::update).arena == Arena::domain);
+  static_assert(place(with(0, 4)).of(Family::update).arena == Arena::own);
+  static_assert(place(with(3, 1)).of(Family::update).arena == Arena::own);
+  static_assert(bytes(toy::plan(1, {4, 4}), Family::update) == 0);
+  // The largest matrix, two squares of its side, and what products want.
+  static_assert(bytes(with(1, 4), Family::workspace) == (2'048 + 2 * 1'024) * real + 512);
+  for (int zero : {0, 1}) {
+    Plan const p = with(zero, 4);
+    Placement const m = place(p);
+    std::vector<Span> states;
+    for (int f = 0; f < p.flats(); ++f)
+      for (int l = 0; l < p.facts.flats[std::size_t(f)].layers; ++l)
+        for (int s = 0; s < p.states(f); ++s) {
+          Bytes const at = m.state(f, l, s);
+          states.push_back(
+              {at, at + (zero ? p.part_elements(f) : p.whole_elements(f)) * p.layout.real});
+        }
+    CHECK(disjoint(states));
+    CHECK(states.back().end == m.of(Family::optimizer).bytes);
+  }
+}
+
 TEST_CASE("buffers are aligned and never overlap") {
   for (int zero = 0; zero < 4; ++zero)
     for (Reduction mode : {Step, Micro})

@@ -16,7 +16,8 @@ TEST_CASE("every row runs as often as executions says") {
         for (int micros : {1, 3}) {
           Plan const train = toy::plan(zero, {4, domain}, mode, micros);
           Plan const sums = toy::plan(zero, {4, domain}, mode, micros, 3, Across::sums);
-          for (Plan const& p : {train, evaluate_plan(train, micros), sums}) {
+          Plan const matrices = toy::plan(zero, {4, domain}, mode, micros, 3, Across::matrices);
+          for (Plan const& p : {train, evaluate_plan(train, micros), sums, matrices}) {
             std::vector<std::int64_t> times(p.rows.size(), 0);
             each_instruction(p, [&](Instruction const& in) { ++times[std::size_t(in.row)]; });
             for (std::size_t i = 0; i < times.size(); ++i)
@@ -130,6 +131,24 @@ TEST_CASE("an optimizer across tensors prepares before it steps; sums cross wher
   }
   for (Row const& r : toy::plan(3, {4, 2}).rows)
     CHECK((r.op != Do::prepare && r.op != Do::exchange_sums));
+}
+
+TEST_CASE("layers of matrices are prepared, gathered, orthogonalised and stepped one by one") {
+  for (int zero = 0; zero < 4; ++zero) {
+    Plan const p = toy::plan(zero, {4, 2}, Step, 1, 3, Across::matrices);
+    Bytes const part = 3'072 / 4 * Bytes(sizeof(Real));
+    CHECK(payload(p, Do::gather_update) == (zero ? 3 * 3 * part : 0));
+    CHECK(copied(p, Do::gather_update) == (zero ? 3 * part : 0));  // the other domain's
+    std::vector<Do> seen;
+    each_instruction(p, [&](Instruction const& in) {
+      if (in.flat == toy::matrices && updates(in.op)) seen.push_back(in.op);
+      if (in.flat != toy::matrices) CHECK((in.op != Do::prepare && in.op != Do::orthogonalize));
+    });
+    std::vector<Do> layer{Do::prepare, Do::gather_update, Do::orthogonalize, Do::step}, all;
+    if (zero == 0) layer.erase(layer.begin() + 1);
+    for (int l = 0; l < 3; ++l) all.insert(all.end(), layer.begin(), layer.end());
+    CHECK(seen == all);
+  }
 }
 
 TEST_CASE("a global batch becomes micro-batches at launch, or is refused") {

@@ -41,5 +41,7 @@ TEST_CASE("plans read as before") {
   check_golden("plan_zero1_one_domain.txt", render(toy::plan(1, {4, 4}, Step, 2)));
   check_golden("plan_zero3_two_domains.txt", render(toy::plan(3, {4, 2}, Micro, 2)));
   check_golden("plan_across_sums.txt", render(toy::plan(1, {4, 2}, Step, 1, 3, Across::sums)));
+  check_golden("plan_across_matrices.txt",
+               render(toy::plan(1, {4, 2}, Step, 1, 3, Across::matrices)));
   check_golden("plan_evaluate.txt", render(evaluate_plan(toy::plan(3, {4, 2}, Micro, 2), 3)));
 }

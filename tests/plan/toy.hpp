@@ -7,7 +7,7 @@ namespace toy {
 
 using namespace tessera;
 
-inline constexpr int tokens = 0, positions = 1, blocks = 2, norm = 3;
+inline constexpr int tokens = 0, positions = 1, blocks = 2, norm = 3, matrices = 4;
 
 constexpr Facts facts(int layers = 3) {
   Facts f;
@@ -29,6 +29,17 @@ constexpr Facts facts(int layers = 3) {
   return f;
 }
 
+/// The blocks' weights in two flats: vectors, and three matrices that are stepped as wholes.
+constexpr Facts facts_of_matrices(int layers = 3) {
+  Facts f = facts(layers);
+  f.flats[blocks].elements = 256;
+  f.flats.push_back(
+      {.name = "blocks", .layers = layers, .elements = 2'944, .tensors = 3, .matrices = true});
+  f.matrices = {{matrices, 0, 32, 64}, {matrices, 2'048, 16, 40}, {matrices, 2'688, 16, 16}};
+  f.segments[1].flats[1] = FlatUse{matrices, true, true, true};
+  return f;
+}
+
 constexpr Layout layout(int zero, Reduction reduce = Reduction::automatic, int micros = 1,
                         Across across = Across::nothing) {
   Layout l;
@@ -39,12 +50,16 @@ constexpr Layout layout(int zero, Reduction reduce = Reduction::automatic, int m
   l.reduce = reduce;
   l.states = 2;
   l.across = across;
+  l.matrix_states = 1;
+  l.product_workspace = 512;
   return l;
 }
 
 constexpr Plan plan(int zero, Mesh mesh, Reduction reduce = Reduction::automatic, int micros = 1,
                     int layers = 3, Across across = Across::nothing) {
-  return make_plan(facts(layers), layout(zero, reduce, micros, across), mesh);
+  Layout const l = layout(zero, reduce, micros, across);
+  if (across == Across::matrices) return make_plan(facts_of_matrices(layers), l, mesh);
+  return make_plan(facts(layers), l, mesh);
 }
 
 }  // namespace toy

@@ -17,16 +17,18 @@ static_assert(!verify(toy::plan(3, {4, 4}, Micro, 4, 12)));
 static_assert(!verify(toy::plan(3, {4, 2}, Micro, 4, 12)));
 static_assert(!verify(toy::plan(3, {4, 1}, Step, 4, 12)));
 static_assert(!verify(toy::plan(3, {4, 2}, Step, 4, 12, Across::sums)));
+static_assert(!verify(toy::plan(1, {4, 4}, Step, 4, 12, Across::matrices)));
 
 namespace {
 
 /// With optimizers that need no more than an element; then with those that work across tensors.
 template <class F>
 void each_plan(F f) {
-  for (int zero = 0; zero < 4; ++zero)
-    for (Reduction mode : {Step, Micro})
-      for (int domain : {4, 2, 1})
-        for (int micros : {1, 3}) f(toy::plan(zero, {4, domain}, mode, micros, 3, Across::sums));
+  for (Across across : {Across::sums, Across::matrices})
+    for (int zero = 0; zero < 4; ++zero)
+      for (Reduction mode : {Step, Micro})
+        for (int domain : {4, 2, 1})
+          for (int micros : {1, 3}) f(toy::plan(zero, {4, domain}, mode, micros, 3, across));
   for (int zero = 0; zero < 4; ++zero)
     for (Reduction mode : {Step, Micro})
       for (int domain : {4, 2, 1})

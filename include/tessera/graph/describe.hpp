@@ -27,8 +27,32 @@ constexpr BatchFields batch_fields(std::int64_t sequences, std::int64_t tokens) 
 
 namespace detail {
 
+/// Does the optimizer step matrices as wholes? They then have flats of their own (S::matrices).
+template <class S>
+inline constexpr bool matrices_apart = [] {
+  if constexpr (requires { S::matrices; })
+    return bool(S::matrices);
+  else
+    return false;
+}();
+
+/// A parameter of two dimensions that forward reads in matrix products only, and not as the table
+/// of what it reads or tells: one row of that has little to do with the others.
+constexpr bool is_matrix(std::span<Node const> graph, ParameterInfo const& p, int parameter) {
+  if (p.shape.rank != 2 || !p.tie.empty() || p.frozen) return false;
+  for (Node const& n : graph)
+    for (int k = 0; k < operands && n.op && n.part == Part::forward; ++k)
+      if (int const from = n.in[std::size_t(k)];
+          from >= 0 && graph[std::size_t(from)].parameter == parameter &&
+          graph[std::size_t(from)].role == Role::parameter &&
+          (!n.op->traits.gemm || n.op->traits.vocabulary == k))
+        return false;
+  return true;
+}
+
 struct Flats {
   std::vector<FlatInfo> flats;
+  std::vector<MatrixInfo> matrices;
   std::vector<std::vector<ParameterPlace>> places;  // [segment][parameter]
   std::vector<std::vector<int>> uses;               // [segment]: flats, own ones first
   std::int64_t tied_has = 0, tied_wants = 0;        // two shapes of one tied parameter
@@ -36,7 +60,7 @@ struct Flats {
 
 template <class Model, int I, class S>
 constexpr void assign_flats(Flats& f) {
-  int own = -1, frozen = -1;
+  int own = -1, frozen = -1, matrices = -1, index = -1;
   std::vector<ParameterPlace> places;
   std::vector<int> uses;
   auto const use_of = [&](int flat) {
@@ -50,6 +74,7 @@ constexpr void assign_flats(Flats& f) {
     return int(f.flats.size()) - 1;
   };
   for (ParameterInfo const& p : parameters<Model, I, S>) {
+    ++index;
     std::int64_t const n = round_up(p.shape.count(), parameter_alignment);
     if (!p.tie.empty()) {
       int flat = -1;
@@ -62,14 +87,18 @@ constexpr void assign_flats(Flats& f) {
       places.push_back({flat, use_of(flat), 0});
       continue;
     }
-    int& flat = p.frozen ? frozen : own;
+    bool matrix = false;
+    if constexpr (matrices_apart<S>) matrix = is_matrix(graph<Model, I, S>, p, index);
+    int& flat = p.frozen ? frozen : matrix ? matrices : own;
     if (flat < 0)
       flat = open({.name = field_name<Model, I>,
                    .layers = repeats<Model, I>,
                    .elements = 0,
                    .tensors = 0,
                    .trainable = !p.frozen,
-                   .tied = false});
+                   .tied = false,
+                   .matrices = matrix});
+    if (matrix) f.matrices.push_back({flat, f.flats[flat].elements, p.shape[0], p.shape[1]});
     places.push_back({flat, use_of(flat), f.flats[flat].elements});
     f.flats[flat].elements += n;
     ++f.flats[flat].tensors;
@@ -166,6 +195,7 @@ constexpr Facts describe() {
   detail::Flats const flats = detail::all_flats<Model, S>();
   Facts f;
   f.flats = flats.flats;
+  f.matrices = flats.matrices;
   f.sequences = S::sequences, f.tokens = S::tokens;
   f.batch = batch_fields(S::sequences, S::tokens).bytes;
   f.workspace = 64_KiB;  // sums of squares need some, whatever the ops do

@@ -9,6 +9,7 @@ namespace tessera::inline TESSERA_SETTING {
 /// One sequence of the model's length.
 template <int Tokens, class Training>
 struct GenerateSettings {
+  using training = Training;  // places of parameters are those of the trainer
   static constexpr int sequences = 1, tokens = Tokens;
   static constexpr auto frozen = Training::frozen;
   static constexpr DType low = low_of<Training>;

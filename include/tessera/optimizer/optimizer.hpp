@@ -42,6 +42,7 @@ struct StepRange {
   std::int64_t elements = 0;
   TensorSums* sums = nullptr;   // Across::sums: prepare sets the range's, step sees the tensor's
   std::span<double> scratch{};  // of prepare
+  Real* update = nullptr;       // of matrices: prepare makes it, step sees what was orthogonalised
 
   StepRange from(std::int64_t first, std::int64_t count) const {
     StepRange r = *this;
@@ -50,6 +51,7 @@ struct StepRange {
     r.gradients += first;
     for (Real*& s : r.states)
       if (s) s += first;
+    if (update) r.update += first;
     r.elements = count;
     return r;
   }
@@ -73,6 +75,9 @@ struct OptimizerTable {
   void (*step)(StepRange const&, StepValues const&) = nullptr;
   StepValues defaults{};  // its betas and epsilon where the options leave them open
   void (*prepare)(StepRange const&, StepValues const&) = nullptr;  // null: nothing across tensors
+  std::span<std::string_view const> matrix_states{};  // of what it orthogonalises, in their place
+  double (*update_scale)(std::int64_t rows,
+                         std::int64_t cols) = nullptr;  // of an orthogonal update
 };
 
 }  // namespace tessera::inline TESSERA_SETTING

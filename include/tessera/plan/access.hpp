@@ -11,6 +11,7 @@ namespace tessera::inline TESSERA_SETTING {
 /// ranks that share memory have one (owned by the domain).
 enum class Reach : std::uint8_t {
   own,         // my part of my buffer, or of the domain's
+  assigned,    // the matrices of the domain's buffer that I have to orthogonalise
   others,      // my buffer except my part
   whole,       // all of my buffer, or of the domain's
   each_mine,   // my part of every rank's buffer
@@ -19,10 +20,11 @@ enum class Reach : std::uint8_t {
 
 /// Can two different ranks meet, one by `a` and the other by `b`, in a buffer of this owner?
 constexpr bool meet(bool by_domain, Reach a, Reach b) {
-  if (by_domain) return a != Reach::own || b != Reach::own;
+  if (by_domain) return a != b || (a != Reach::own && a != Reach::assigned);
   if (a > b) return meet(by_domain, b, a);
   switch (b) {
     case Reach::own:
+    case Reach::assigned:
     case Reach::others:
     case Reach::whole: return false;  // both in buffers of their own
     case Reach::each_mine: return a == Reach::others || a == Reach::whole;
@@ -48,9 +50,12 @@ class Buffers {
       layers_ += f.layers;
     }
     by_rank_weights_ = p.gathers_into_slots() || p.layout.zero == 0;
+    by_rank_update_ = p.layout.zero == 0;
     shares_are_read_ = p.layout.zero == 0;
   }
-  constexpr int count() const { return 4 * layers_ + 2 * slots(); }
+  constexpr int count() const { return update() + 1; }
+  /// Of the optimizer, for one layer of matrices at a time.
+  constexpr int update() const { return 4 * layers_ + 2 * slots(); }
   constexpr int gradients_begin() const { return layers_; }
   constexpr int of(Family family, int flat, int layer) const {
     return family * layers_ + first_[std::size_t(flat)] + layer;
@@ -67,10 +72,12 @@ class Buffers {
     if (buffer < layers_) return !by_rank_weights_;
     if (buffer < 2 * layers_) return true;
     if (buffer < 3 * layers_) return shares_are_read_;
+    if (buffer == update()) return !by_rank_update_;
     return buffer >= 4 * layers_;
   }
   constexpr bool by_domain(int buffer) const {
-    return buffer < layers_ || (buffer >= 4 * layers_ && buffer < 4 * layers_ + slots());
+    return buffer < layers_ || buffer == update() ||
+           (buffer >= 4 * layers_ && buffer < 4 * layers_ + slots());
   }
 
  private:
@@ -78,7 +85,8 @@ class Buffers {
 
   std::vector<int> first_{};
   int layers_ = 0;
-  bool shared_ = false, by_rank_weights_ = false, shares_are_read_ = false;
+  bool shared_ = false, by_rank_weights_ = false, by_rank_update_ = false;
+  bool shares_are_read_ = false;
 };
 
 namespace detail {
@@ -138,16 +146,25 @@ constexpr void each_access(Plan const& p, Buffers const& b, Instruction const& i
                slots ? Reach::whole : Reach::others, true});
       break;
     case Do::norm: f(Access{gradient, Reach::own, false}); break;
+    case Do::gather_update:
+      if (p.mesh.domains() > 1) f(Access{b.update(), Reach::own, true});
+      break;
+    case Do::orthogonalize:
+      f(Access{b.update(), own ? Reach::assigned : Reach::whole, true});
+      break;
     case Do::prepare:
-    case Do::step:
-      if (in.op == Do::prepare || p.layout.across == Across::nothing) {
+    case Do::step: {
+      bool const steps = in.op == Do::step, matrices = p.orthogonalizes(in.flat);
+      if (!steps || !(matrices || p.layout.across == Across::sums)) {
         if (slots && !own)
           f(Access{b.of(Buffers::whole_gradients, in.flat, layer), Reach::whole, false});
         else
           f(Access{gradient, own ? Reach::own : Reach::whole, false});
       }
-      f(Access{weights, own ? Reach::own : Reach::whole, in.op == Do::step});
+      if (matrices) f(Access{b.update(), own ? Reach::own : Reach::whole, !steps});
+      if (steps || !matrices) f(Access{weights, own ? Reach::own : Reach::whole, steps});
       break;
+    }
     case Do::load:
     case Do::release:
     case Do::forward:

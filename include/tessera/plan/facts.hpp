@@ -18,7 +18,15 @@ struct FlatInfo {
   std::int64_t elements = 0;  // of one layer: the sum of 64-aligned parameters
   int tensors = 1;            // parameters of one layer
   bool trainable = true;
-  bool tied = false;  // shared by several segments, or by the layers of one
+  bool tied = false;      // shared by several segments, or by the layers of one
+  bool matrices = false;  // an optimizer steps its tensors as whole matrices
+};
+
+/// A matrix in each layer of a flat of matrices.
+struct MatrixInfo {
+  int flat = -1;
+  std::int64_t offset = 0;  // of its first element
+  std::int64_t rows = 0, cols = 0;
 };
 
 /// How a segment uses a flat.
@@ -45,6 +53,7 @@ struct SegmentInfo {
 struct Facts {
   std::vector<SegmentInfo> segments{};
   std::vector<FlatInfo> flats{};
+  std::vector<MatrixInfo> matrices{};
   Bytes workspace = 0;  // of kernels: the largest need
   Bytes batch = 0;      // tokens and targets of one micro-batch
   int sequences = 1, tokens = 1;

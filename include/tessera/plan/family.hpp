@@ -1,6 +1,7 @@
 /// The families of buffers that a plan needs, in which memory they lie and how many bytes each has.
 #pragma once
 
+#include <tessera/plan/matrices.hpp>
 #include <tessera/plan/plan.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
@@ -21,9 +22,10 @@ enum class Family : std::uint8_t {
   batch,      // tokens and targets
   exchange,   // other domains' parts of a gradient, summed in rank order
   norms,      // sums of squares, losses and tokens of every rank
-  sums        // of squares over every rank's parts of tensors
+  sums,       // of squares over every rank's parts of tensors
+  update      // of a layer's matrices, whole, while it is orthogonalised
 };
-inline constexpr int families = int(Family::sums) + 1;
+inline constexpr int families = int(Family::update) + 1;
 
 enum class Arena : std::uint8_t {
   own,     // private to the rank
@@ -63,6 +65,11 @@ constexpr SlotBytes slot_bytes(Plan const& p, bool gradient) {
   return b;
 }
 
+/// What a rank keeps beside each weight of a flat that it steps.
+constexpr Bytes state_bytes(Plan const& p, int flat) {
+  return p.states(flat) * p.layout.real + p.layout.master();
+}
+
 /// Elements of all flats, each layer whole or a part.
 constexpr std::int64_t flat_elements(Plan const& p, bool whole, bool trainable_only) {
   std::int64_t sum = 0;
@@ -72,6 +79,23 @@ constexpr std::int64_t flat_elements(Plan const& p, bool whole, bool trainable_o
     sum += flat.layers * (whole ? p.whole_elements(f) : p.part_elements(f));
   }
   return sum;
+}
+
+/// A product's workspace lies before the buffers of the matrix.
+constexpr Bytes largest_orthogonal(Plan const& p) {
+  Bytes most = 0;
+  for (MatrixInfo const& m : p.facts.matrices)
+    if (Bytes const n = orthogonal_workspace(m, p.layout.real) + p.layout.product_workspace;
+        most < n)
+      most = n;
+  return most;
+}
+constexpr Bytes largest_update(Plan const& p) {
+  Bytes most = 0;
+  for (int f = 0; f < p.flats(); ++f)
+    if (Bytes const n = p.whole_elements(f) * p.layout.real; p.orthogonalizes(f) && most < n)
+      most = n;
+  return most;
 }
 
 constexpr Bytes largest_part(Plan const& p) {
@@ -138,8 +162,10 @@ constexpr Sized sized(Plan const& p, Family family) {
     case Family::whole_gradients:
       return {Arena::own, slots && !own ? real * flat_elements(p, true, true) : 0};
     case Family::optimizer:
-      return {Arena::own,
-              (p.layout.states * real + p.layout.master()) * flat_elements(p, !own, true)};
+      for (int f = 0; f < p.flats(); ++f)
+        if (FlatInfo const& flat = p.facts.flats[std::size_t(f)]; flat.trainable)
+          sum += state_bytes(p, f) * flat.layers * (own ? p.part_elements(f) : p.whole_elements(f));
+      return {Arena::own, sum};
     case Family::boundary:
       for (int s = 0; s < last; ++s)
         sum += p.facts.segments[std::size_t(s)].layers *
@@ -157,7 +183,9 @@ constexpr Sized sized(Plan const& p, Family family) {
       for (SegmentInfo const& s : p.facts.segments)
         if (most < s.scratch) most = s.scratch;
       return {Arena::own, aligned(most)};
-    case Family::workspace: return {Arena::own, aligned(p.facts.workspace)};
+    case Family::workspace:
+      most = largest_orthogonal(p);
+      return {Arena::own, aligned(most < p.facts.workspace ? p.facts.workspace : most)};
     case Family::batch: return {Arena::own, aligned(p.facts.batch)};
     case Family::exchange:
       return {Arena::own, d ? (p.mesh.data - p.mesh.domain) * largest_part(p) : 0};
@@ -166,6 +194,7 @@ constexpr Sized sized(Plan const& p, Family family) {
     case Family::sums:
       if (p.layout.across != Across::sums) return {};
       return {Arena::own, aligned(tensor_sums(p.facts) * p.mesh.data)};
+    case Family::update: return {own ? domain : Arena::own, largest_update(p)};
   }
   return {};
 }

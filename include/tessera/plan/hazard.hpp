@@ -75,11 +75,12 @@ class Mender {
     bool const update = before.pass == Pass::update;
     out.push_back({.pass = before.pass,
                    .segment = before.segment,
+                   .flat = update && once ? before.flat : -1,
                    .op = Do::barrier,
                    .when = update ? When::every : when_of(b.when, p_.micros),
                    .wait = b.wait,
                    .ahead = before.ahead,
-                   .once = once || before.once});
+                   .once = !update && (once || before.once)});
   }
 
   constexpr void guess() {
@@ -123,11 +124,13 @@ class Mender {
     Row& row = p_.rows[std::size_t(in.row)];
     unsigned const here = micro_class(in.micro, p_.micros);
     bool const in_update = in.pass == Pass::update;
-    bool const alone = !in_update && in.segment >= 0 && !row.once &&
-                       p_.facts.segments[std::size_t(in.segment)].layers > 1 &&
-                       in.layer == last_layer(p_, in.pass, in.segment);
+    // Layers of matrices take turns in one buffer, so a barrier is in the way of each.
+    bool const turns = in_update && p_.orthogonalizes(in.flat) && in.op >= Do::prepare;
+    bool const alone = turns || (!in_update && in.segment >= 0 && !row.once &&
+                                 p_.facts.segments[std::size_t(in.segment)].layers > 1 &&
+                                 in.layer == last_layer(p_, in.pass, in.segment));
     std::size_t const at = 2 * std::size_t(in.row);
-    if (in_update && in.layer > 0) {
+    if (in_update && in.layer > 0 && !turns) {
       // the group of rows that this one belongs to has one barrier, before its first layer
     } else if (barriers_[at].when & here) {
       cross(watch, barriers_[at], here);
@@ -184,7 +187,9 @@ class Mender {
   }
 
   Plan& p_;
-  std::vector<Barrier> barriers_;  // before each row: at every layer, at the last one; at the end
+  // Before each row: at every layer, at the last one; in the update: before the first, at every
+  // one. And at the end.
+  std::vector<Barrier> barriers_;
   Barrier* newest_ = nullptr;
   unsigned newest_class_ = 0;
   bool grew_ = false;

@@ -15,8 +15,9 @@ enum class Reduction : std::uint8_t { automatic, step, micro };
 inline constexpr Reduction Step = Reduction::step;
 inline constexpr Reduction Micro = Reduction::micro;
 
-/// What the step of one element takes from the rest of its tensor: sums of squares.
-enum class Across : std::uint8_t { nothing, sums };
+/// What the step of one element takes from the rest of its tensor: sums of squares, or, of
+/// matrices, everything.
+enum class Across : std::uint8_t { nothing, sums, matrices };
 
 inline constexpr int most_frozen = 8;
 
@@ -31,6 +32,8 @@ struct Layout {
   Bytes real = sizeof(Real);        // of a gradient and an optimizer state
   int states = 0;                   // optimizer states per weight
   Across across = Across::nothing;  // of the optimizer
+  int matrix_states = 0;            // per weight of its matrices, in place of states
+  Bytes product_workspace = 0;      // of its matrix products
   std::array<std::string_view, most_frozen> frozen{};
   int frozen_count = 0;
 

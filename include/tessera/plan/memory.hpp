@@ -60,13 +60,15 @@ class Placement {
     return at * (f == Family::weights ? p_.layout.weight() : p_.layout.real);
   }
   /// One state of a flat's layer: states of a layer lie one behind the other, and behind them what
-  /// makes 16-bit weights exact, as state number `states`.
+  /// makes 16-bit weights exact, as state number `Plan::states(flat)`.
   constexpr Bytes state(int flat, int layer, int state) const {
     bool const whole = !p_.steps_own_part();
     std::int64_t const one = layer_elements(flat, whole);
-    return (p_.layout.states * p_.layout.real + p_.layout.master()) *
-               (elements_before(flat, whole, true) + layer * one) +
-           state * p_.layout.real * one;
+    Bytes at = layer * one * detail::state_bytes(p_, flat) + state * p_.layout.real * one;
+    for (int f = 0; f < flat; ++f)
+      if (FlatInfo const& other = p_.facts.flats[std::size_t(f)]; other.trainable)
+        at += other.layers * layer_elements(f, whole) * detail::state_bytes(p_, f);
+    return at;
   }
   /// A flat that a segment reads, in its slot.
   constexpr Bytes gathered(int segment, int flat, int slot) const {

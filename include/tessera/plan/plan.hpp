@@ -33,8 +33,13 @@ constexpr std::vector<Row> baseline(Plan const& p) {
   Bytes const exchanged = (p.mesh.data - 1) * losses * Bytes(sizeof(double));
   rows.push_back(
       {.pass = Pass::update, .op = Do::exchange, .payload = exchanged, .copied = exchanged});
-  if (train && p.layout.across != Across::nothing) update(Do::prepare);
-  if (train) update(Do::step);
+  if (train && p.layout.across == Across::sums) update(Do::prepare);
+  for (int f = 0; f < p.flats() && train; ++f) {
+    if (!p.facts.flats[std::size_t(f)].trainable) continue;
+    auto const row = [&](Do op) { rows.push_back({.pass = Pass::update, .flat = f, .op = op}); };
+    if (p.orthogonalizes(f)) row(Do::prepare), row(Do::orthogonalize);
+    row(Do::step);
+  }
   return rows;
 }
 

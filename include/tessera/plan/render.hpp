@@ -51,7 +51,9 @@ inline std::string notes(Plan const& p, Row const& r) {
   if (r.once && p.facts.segments[std::size_t(r.segment)].layers > 1) add("only at its last layer");
   if (r.ahead) add("one turn early");
   if (std::string const w = waits_in_words(r); !w.empty()) add(w);
-  if (r.op == Do::gather && r.copied == 0) add("nothing moves: ranks share this memory");
+  if (p.orthogonalizes(r.flat)) add("matrices");
+  if ((r.op == Do::gather || r.op == Do::gather_update) && r.copied == 0)
+    add("nothing moves: ranks share this memory");
   return s;
 }
 
@@ -157,7 +159,8 @@ inline std::string render(Plan const& p) {
   detail::render_rows(p, Pass::update, -1, out);
   out += "\n";
   detail::line(out, "bytes per rank and step");
-  for (Do op : {Do::gather, Do::reduce, Do::gather_gradient, Do::exchange, Do::exchange_sums})
+  for (Do op : {Do::gather, Do::reduce, Do::gather_gradient, Do::exchange, Do::exchange_sums,
+                Do::gather_update})
     if (payload(p, op) > 0)
       detail::line(out, "  " + detail::column(word(op), 15) +
                             detail::right(human(payload(p, op)), 10) + "payload " +

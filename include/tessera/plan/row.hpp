@@ -22,13 +22,15 @@ enum class Do : std::uint8_t {
   exchange,         // norms and losses of all ranks, to every rank
   prepare,          // the optimizer's states, and what its step takes from whole tensors
   exchange_sums,    // sums over every rank's parts of tensors, to every rank
+  gather_update,    // the parts of a flat's update become whole
+  orthogonalize,    // its matrices, each by one rank of those that share the update
   step              // the optimizer, on the weights this rank keeps states of
 };
 inline constexpr int kinds_of_rows = int(Do::step) + 1;
 
 /// Does it change weights or states, or serve to?
 constexpr bool updates(Do op) {
-  return op == Do::prepare || op == Do::exchange_sums || op == Do::step;
+  return op >= Do::prepare && op <= Do::step;
 }
 
 enum class Pass : std::uint8_t { begin, forward, backward, update };

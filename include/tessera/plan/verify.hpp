@@ -6,6 +6,7 @@
 #include <tessera/plan/plan.hpp>
 
 #include <initializer_list>
+#include <utility>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -29,6 +30,11 @@ enum class Wrong : std::uint8_t {
   exchange_twice,
   not_prepared,  // stepped, or its sums exchanged, before the optimizer has made its states
   prepared_twice,
+  update_overwritten,  // matrices' updates share a buffer: one layer's at a time
+  update_not_gathered,
+  update_gathered_twice,
+  not_orthogonalized,
+  orthogonalized_twice,
   sums_missing,
   sums_twice,
   step_missing,
@@ -98,7 +104,16 @@ class Structure {
         return exchanges_++ == 0 ? Wrong::nothing : Wrong::exchange_twice;
       case Do::prepare:
         if (Wrong const w = updates(in); w != Wrong::nothing) return w;
-        return of(in).prepares++ == 0 ? Wrong::nothing : Wrong::prepared_twice;
+        if (of(in).prepares++ > 0) return Wrong::prepared_twice;
+        if (!p_.orthogonalizes(in.flat)) return Wrong::nothing;
+        return std::exchange(updating_, true) ? Wrong::update_overwritten : Wrong::nothing;
+      case Do::gather_update:
+        if (of(in).prepares == 0) return Wrong::not_prepared;
+        return of(in).updates++ == 0 ? Wrong::nothing : Wrong::update_gathered_twice;
+      case Do::orthogonalize:
+        if (of(in).prepares == 0) return Wrong::not_prepared;
+        if (p_.steps_own_part() && of(in).updates == 0) return Wrong::update_not_gathered;
+        return of(in).orthogonal++ == 0 ? Wrong::nothing : Wrong::orthogonalized_twice;
       case Do::exchange_sums:
         for (int f = 0; f < p_.flats(); ++f)
           for (int l = 0; l < p_.facts.flats[std::size_t(f)].layers; ++l)
@@ -106,7 +121,11 @@ class Structure {
         return sums_++ == 0 ? Wrong::nothing : Wrong::sums_twice;
       case Do::step:
         if (Wrong const w = updates(in); w != Wrong::nothing) return w;
-        if (p_.layout.across != Across::nothing && of(in).prepares == 0) return Wrong::not_prepared;
+        if (p_.layout.across == Across::sums && of(in).prepares == 0) return Wrong::not_prepared;
+        if (p_.orthogonalizes(in.flat)) {
+          if (of(in).orthogonal == 0) return Wrong::not_orthogonalized;
+          updating_ = false;
+        }
         if (p_.exchanges_sums() && sums_ == 0) return Wrong::sums_missing;
         return of(in).steps++ == 0 ? Wrong::nothing : Wrong::step_twice;
       case Do::barrier: return Wrong::nothing;
@@ -145,7 +164,7 @@ class Structure {
   };
   struct Flat {
     int contributions = 0, reduces = 0, gathered = 0, norms = 0, prepares = 0, steps = 0;
-    int published = 0;
+    int published = 0, updates = 0, orthogonal = 0;
   };
 
   constexpr Flat& of(Instruction const& in) { return at(in.flat, in.layer); }
@@ -231,6 +250,7 @@ class Structure {
   std::vector<Flat> flats_{};
   std::vector<int> held_{};  // layer of a flat that each of its two slots holds
   int loads_ = 0, exchanges_ = 0, sums_ = 0;
+  bool updating_ = false;  // the buffer of updates is in use
 };
 
 constexpr Fault at(Wrong what, Instruction const& in) {

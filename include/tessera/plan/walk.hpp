@@ -43,6 +43,13 @@ struct Plan {
   constexpr bool exchanges_sums() const {
     return layout.across == Across::sums && steps_own_part();
   }
+  /// Its layers' updates take turns in one buffer.
+  constexpr bool orthogonalizes(int flat) const {
+    return flat >= 0 && facts.flats[std::size_t(flat)].matrices;
+  }
+  constexpr int states(int flat) const {
+    return orthogonalizes(flat) ? layout.matrix_states : layout.states;
+  }
   /// Backward writes into slots that a reduce empties after each turn.
   constexpr bool reduces_slots() const { return sharded() && mode == Reduction::micro; }
 

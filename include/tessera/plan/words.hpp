@@ -23,6 +23,8 @@ constexpr std::string_view word(Do op) {
     case Do::exchange: return "exchange";
     case Do::prepare: return "prepare";
     case Do::exchange_sums: return "exchange sums";
+    case Do::gather_update: return "gather update";
+    case Do::orthogonalize: return "orthogonalize";
     case Do::step: return "step";
   }
   return "";
@@ -66,6 +68,7 @@ constexpr std::string_view word(Family family) {
     case Family::exchange: return "exchange";
     case Family::norms: return "norms";
     case Family::sums: return "sums over tensors";
+    case Family::update: return "update of a layer";
   }
   return "";
 }
@@ -101,6 +104,11 @@ constexpr std::string_view word(Wrong what) {
     case Wrong::exchange_twice: return "exchanges norms and losses twice";
     case Wrong::not_prepared: return "steps, or exchanges sums over tensors, before it prepares";
     case Wrong::prepared_twice: return "prepares a step twice";
+    case Wrong::update_overwritten: return "prepares an update over one that is still in use";
+    case Wrong::update_not_gathered: return "orthogonalizes parts of matrices";
+    case Wrong::update_gathered_twice: return "gathers an update twice";
+    case Wrong::not_orthogonalized: return "steps matrices with an update that is not orthogonal";
+    case Wrong::orthogonalized_twice: return "orthogonalizes an update twice";
     case Wrong::sums_missing: return "steps without exchanging sums over tensors";
     case Wrong::sums_twice: return "exchanges sums over tensors twice";
     case Wrong::step_missing: return "does not step, or publishes before it steps";

@@ -40,6 +40,17 @@ constexpr Row gather_row(Plan const& p, Row const& before, int flat) {
           .copied = copies * part};
 }
 
+/// One buffer for a domain, as with weights that it keeps once.
+constexpr Row gather_update_row(Plan const& p, Row const& before) {
+  Bytes const part = p.part_elements(before.flat) * p.layout.real;
+  return {.pass = before.pass,
+          .flat = before.flat,
+          .op = Do::gather_update,
+          .stream = Stream::gather,
+          .payload = (p.mesh.data - 1) * part,
+          .copied = (p.mesh.domains() - 1) * part};
+}
+
 constexpr Row reduce_row(Plan const& p, Row const& after, int flat, Do op) {
   Bytes const others = (p.mesh.data - 1) * p.part_elements(flat) * p.layout.real;
   return {.pass = after.pass,
@@ -115,6 +126,8 @@ constexpr std::vector<Row> shard_data(Plan const& p, std::vector<Row> const& in)
       detail::add_update_reduces(p, r, first_norm, out);
       first_norm = false;
     }
+    if (r.op == Do::orthogonalize && p.steps_own_part())
+      out.push_back(detail::gather_update_row(p, r));
     if (r.op == Do::step) {
       if (first_step && p.exchanges_sums()) out.push_back(detail::exchange_sums_row(p));
       first_step = false;

@@ -26,11 +26,11 @@ namespace detail {
 inline std::vector<std::string> kinds_of(Engine& engine, std::string const& path) {
   std::vector<std::string> kinds{"values"};
   if (engine.parameters().find(path).trainable)
-    for (std::string_view s : engine.optimizer().states) kinds.emplace_back(s);
+    for (std::string_view s : engine.states_of(path)) kinds.emplace_back(s);
   return kinds;
 }
-inline What what_of(Engine& engine, std::string const& kind) {
-  auto const& states = engine.optimizer().states;
+inline What what_of(Engine& engine, std::string const& path, std::string const& kind) {
+  auto const states = engine.states_of(path);
   for (std::size_t i = 0; i < states.size(); ++i)
     if (states[i] == kind) return {What::state, int(i)};
   return {};
@@ -178,7 +178,7 @@ inline void save_checkpoint(Engine& engine, std::string const& path) {
   });
   for (std::string const& p : parameters.paths())
     for (std::string const& kind : detail::kinds_of(engine, p)) {
-      std::vector<Real> const values = parameters.read(detail::what_of(engine, kind), p);
+      std::vector<Real> const values = parameters.read(detail::what_of(engine, p, kind), p);
       attempt([&] {
         file->append({reinterpret_cast<char const*>(values.data()), values.size() * sizeof(Real)});
       });
@@ -211,7 +211,7 @@ inline void load_checkpoint(Engine& engine, std::string const& path) {
               std::streamsize(values.size() * sizeof(Real)));
       if (!in) problem = "checkpoint " + path + " cannot be read at '" + p + "'; use an older one";
       world.agree(problem);
-      parameters.write(detail::what_of(engine, kind), p, values);
+      parameters.write(detail::what_of(engine, p, kind), p, values);
     }
   engine.resume_at(saved.step, saved.scaler);
 }

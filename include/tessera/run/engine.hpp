@@ -53,6 +53,11 @@ class Engine {
   Executor& executor() { return executor_; }
   Trace& trace() { return trace_; }
   OptimizerTable const& optimizer() const { return optimizer_; }
+  /// Names of the states that a parameter has.
+  std::span<std::string_view const> states_of(std::string const& path) const {
+    bool const matrix = plan_.orthogonalizes(parameters_.find(path).flat);
+    return matrix ? optimizer_.matrix_states : optimizer_.states;
+  }
   World const& world() const { return world_; }
 
   /// Of the next step: 1 without fp16.
@@ -112,10 +117,10 @@ class Engine {
     return g;
   }
   std::vector<Real> state(std::string_view name, std::string const& path) {
-    return parameters_.read({What::state, state_index(name)}, path);
+    return parameters_.read({What::state, state_index(name, path)}, path);
   }
   void set_state(std::string_view name, std::string const& path, std::span<Real const> values) {
-    parameters_.write({What::state, state_index(name)}, path, values);
+    parameters_.write({What::state, state_index(name, path)}, path, values);
   }
 
   /// Bytes that the plan's buffers and everything since take: private memory and a part of the
@@ -158,17 +163,18 @@ class Engine {
             .beta1 = o.beta1.value_or(optimizer_.defaults.beta1),
             .beta2 = o.beta2.value_or(optimizer_.defaults.beta2),
             .epsilon = o.epsilon.value_or(optimizer_.defaults.epsilon),
-            .momentum = o.momentum,
-            .nesterov = o.nesterov,
+            .momentum = o.momentum.value_or(optimizer_.defaults.momentum),
+            .nesterov = o.nesterov.value_or(optimizer_.defaults.nesterov),
             .trust_least = o.trust_least,
             .trust_most = o.trust_most,
             .step = updates() + 1};
   }
-  int state_index(std::string_view name) const {
+  int state_index(std::string_view name, std::string const& path) const {
+    auto const states = states_of(path);
     std::string known;
-    for (std::size_t i = 0; i < optimizer_.states.size(); ++i) {
-      if (optimizer_.states[i] == name) return int(i);
-      known += (i ? ", " : "") + std::string(optimizer_.states[i]);
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      if (states[i] == name) return int(i);
+      known += (i ? ", " : "") + std::string(states[i]);
     }
     throw Error(
         std::string(optimizer_.name) + " has no state '" + std::string(name) + "'; it has " + known,

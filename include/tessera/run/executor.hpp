@@ -172,6 +172,11 @@ class Executor {
       case Do::exchange_sums:
         collective_.exchange(memory_.sums(0), int(tensor_sums(p.facts) / Bytes(sizeof(double))));
         break;
+      case Do::gather_update:
+        collective_.gather(reinterpret_cast<std::byte*>(memory_.update()),
+                           p.part_elements(in.flat) * p.layout.real);
+        break;
+      case Do::orthogonalize: update_.orthogonalize(p, in); break;
       case Do::step: update_.step(p, in, values_); break;
     }
   }

@@ -12,7 +12,8 @@ template <class Model, class S>
 inline constexpr auto generate_segments = []<int... I>(std::integer_sequence<int, I...>) {
   return std::array<SegmentGraph, sizeof...(I)>{
       SegmentGraph{field_name<Model, I>, repeats<Model, I>, false, generate_graph<Model, I, S>,
-                   generate_slots<Model, I, S>, parameters<Model, I, S>, places<Model, I, S>}...};
+                   generate_slots<Model, I, S>, parameters<Model, I, S>,
+                   places<Model, I, typename S::training>}...};
 }
 (std::make_integer_sequence<int, segments<Model>>{});
 
@@ -75,6 +76,8 @@ class Generator {
         case Do::norm:
         case Do::prepare:
         case Do::exchange_sums:
+        case Do::gather_update:
+        case Do::orthogonalize:
         case Do::step: executor.move(plan_, in); break;
       }
     });

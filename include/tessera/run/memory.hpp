@@ -35,7 +35,7 @@ class Memory {
   std::byte* master(int flat, int layer) {
     if (plan_.layout.master() == 0 || !plan_.facts.flats[std::size_t(flat)].trainable)
       return nullptr;
-    return at(Family::optimizer) + place_.state(flat, layer, plan_.layout.states);
+    return at(Family::optimizer) + place_.state(flat, layer, plan_.states(flat));
   }
   /// A flat's layer in a family of gradients.
   Real* flat(Family f, int flat, int layer, int k) {
@@ -72,6 +72,8 @@ class Memory {
   double* norms(int rank) {
     return reinterpret_cast<double*>(at(Family::norms) + place_.norms(rank));
   }
+  /// Of the layer of matrices whose turn it is, whole.
+  Real* update() { return reinterpret_cast<Real*>(at(Family::update)); }
   /// A rank's sums over its parts of tensors, two for each.
   double* sums(int rank) { return reinterpret_cast<double*>(at(Family::sums) + place_.sums(rank)); }
 

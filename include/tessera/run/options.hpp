@@ -34,9 +34,9 @@ struct Options {
   double learning_rate = 3e-4;                        // the schedule's largest
   Schedule schedule{};                                // constant
   std::optional<double> beta1{}, beta2{}, epsilon{};  // by default what the optimizer's source has
-  double momentum = 0;                                // of Sgd
-  bool nesterov = false;                              // of Sgd: looks ahead along the momentum
-  double trust_least = 0.01, trust_most = 10;         // of Lamb: bounds of a tensor's ratio
+  std::optional<double> momentum{};                   // of Sgd, 0 if open, and of Muon
+  std::optional<bool> nesterov{};              // of Sgd and Muon: looks ahead along the momentum
+  double trust_least = 0.01, trust_most = 10;  // of Lamb: bounds of a tensor's ratio
   double weight_decay = 0.01;  // of matrices and embeddings; vectors (norms, biases) have none
   double clip_norm = 1.0;      // with ClipNorm
   std::uint64_t seed = 1;      // of initial weights and of the data order

@@ -1,6 +1,7 @@
 /// The optimizer at work on what a rank steps of a flat's layer.
 #pragma once
 
+#include <tessera/optimizer/newton_schulz.hpp>
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/run/groups.hpp>
 #include <tessera/run/memory.hpp>
@@ -10,11 +11,25 @@ namespace tessera::inline TESSERA_SETTING {
 class Update {
  public:
   Update(int rank, Memory& memory, OptimizerTable const& optimizer, Groups const& groups)
-      : rank_(rank), memory_(memory), optimizer_(optimizer), groups_(groups) {}
+      : rank_(rank), memory_(memory), optimizer_(optimizer), groups_(groups) {
+    Bytes const room = memory.place().of(Family::workspace).bytes - Cpu::gemm_workspace;
+    for (MatrixInfo const& m : memory.plan().facts.matrices) {
+      if (orthogonal_workspace(m, sizeof(Real)) > room)
+        throw Error(std::string(optimizer.name) +
+                        "::set(Layout&) leaves matrix products too little room; set "
+                        "layout.product_workspace to Cpu::gemm_workspace",
+                    true);
+      if (!find(m)) shapes_.emplace_back(m.rows, m.cols);
+    }
+  }
 
   /// Sums are over parts of tensors, as ranks own them, also where this rank steps all of them: in
   /// every layout the same terms are added in the same order.
   void prepare(Plan const& p, Instruction const& in, StepValues const& values) {
+    if (p.orthogonalizes(in.flat))
+      return each(
+          p, in, values, stepped(p, in.flat),
+          [&](StepRange& range, StepValues const& v, int) { optimizer_.prepare(range, v); });
     bool const own = p.steps_own_part();
     std::int64_t const part = p.part_elements(in.flat);
     for (int k = own ? rank_ : 0; k < (own ? rank_ + 1 : p.mesh.data); ++k)
@@ -26,6 +41,17 @@ class Update {
              double* const to = memory_.sums(k) + 2 * (sum_entry(p, in.flat, in.layer) + tensor);
              to[0] = sums.weights, to[1] = sums.update;
            });
+  }
+
+  /// The matrices of a layer that are this rank's to do.
+  void orthogonalize(Plan const& p, Instruction const& in) {
+    int const ranks = orthogonalizers(p);
+    for (int m = 0; m < int(p.facts.matrices.size()); ++m) {
+      MatrixInfo const& x = p.facts.matrices[std::size_t(m)];
+      if (x.flat != in.flat || orthogonalizer(p.facts, m, ranks) != rank_ % ranks) continue;
+      double const scale = optimizer_.update_scale ? optimizer_.update_scale(x.rows, x.cols) : 1;
+      find(x)->run(memory_.update() + x.offset, scale, memory_.at(Family::workspace));
+    }
   }
 
   void step(Plan const& p, Instruction const& in, StepValues const& values) {
@@ -79,12 +105,18 @@ class Update {
                       .states = {},
                       .elements = to - from,
                       .scratch = scratch(p)};
-      for (int s = 0; s < int(optimizer_.states.size()); ++s)
+      for (int s = 0; s < p.states(in.flat); ++s)
         range.states[std::size_t(s)] = memory_.state(in.flat, in.layer, s) + (from - base);
+      if (p.orthogonalizes(in.flat)) range.update = memory_.update() + from;
       StepValues v = values;
       v.rate *= i.rate, v.decay = i.decay;
       f(range, v, index);
     }
+  }
+  NewtonSchulz const* find(MatrixInfo const& m) const {
+    for (NewtonSchulz const& s : shapes_)
+      if (s.is(m.rows, m.cols)) return &s;
+    return nullptr;
   }
   std::span<double> scratch(Plan const& p) {
     return {reinterpret_cast<double*>(memory_.at(Family::workspace)),
@@ -95,6 +127,7 @@ class Update {
   Memory& memory_;
   OptimizerTable optimizer_;
   Groups const& groups_;
+  std::vector<NewtonSchulz> shapes_;  // of matrices, each once
 };
 
 }  // namespace tessera::inline TESSERA_SETTING

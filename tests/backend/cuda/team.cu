@@ -13,6 +13,7 @@
 #include <tessera/kernels/lamb.hpp>
 #include <tessera/kernels/layer_norm.hpp>
 #include <tessera/kernels/lion.hpp>
+#include <tessera/kernels/muon.hpp>
 #include <tessera/kernels/reduce.hpp>
 #include <tessera/kernels/rms_norm.hpp>
 #include <tessera/kernels/rope.hpp>
@@ -34,7 +35,7 @@ void launch_stored_as_computed(CudaTeam team) {
          RmsNorm<T>, RmsNormInput<T>, RmsNormGain<T>, Rope<T>, Rope<T, RopeLayout::interleaved>,
          EmbeddingForward<T>, EmbeddingBackward<T>, PositionForward<T>, PositionBackward<T>,
          CrossEntropy<T>, Adam<T>, AdamW<T>, Sgd<T>, Adagrad<T>, LambMoments<T>, LambStep<T>,
-         Lion<T>, SumRanks<T>, SquaredSum<T>>(team);
+         Lion<T>, MuonMomentum<T>, MuonStep<T>, Quadratic<T>, SumRanks<T>, SquaredSum<T>>(team);
 }
 
 template <class Low, class Weights>
@@ -45,7 +46,8 @@ void launch_stored_in_16_bits(CudaTeam team) {
          LayerNorm<float, Low>, LayerNormInput<float, Low>, LayerNormParameters<float, Low>,
          RmsNorm<float, Low>, RmsNormInput<float, Low>, RmsNormGain<float, Low>, Rope<Low>,
          EmbeddingForward<float, Low>, PositionForward<float, Low>, CrossEntropy<float, Low>,
-         AdamW<float, Weights>, LambMoments<float, Weights>, LambStep<float, Weights>>(team);
+         AdamW<float, Weights>, LambMoments<float, Weights>, LambStep<float, Weights>,
+         MuonStep<float, Weights>>(team);
 }
 
 struct Fill {
