@@ -9,6 +9,7 @@
 #include <tessera/core/view.hpp>
 
 #include <type_traits>
+#include <utility>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -35,10 +36,15 @@ struct RopeSpeeds {
       s.factor[b] = std::pow(theta, -2.0 * double(1 << b) / double(width));
     return s;
   }
-  TESSERA_BOTH double operator()(std::int64_t j) const {
-    double speed = 0.15915494309189533577;  // 1 / (2 pi)
-    for (int b = 0; b < bits; ++b) speed *= (j >> b & 1) ? factor[b] : 1.0;
-    return speed;
+  [[gnu::always_inline]] TESSERA_BOTH double operator()(std::int64_t j) const {
+    return product(j, std::make_integer_sequence<int, bits>{});
+  }
+
+ private:
+  /// Without a loop, so that a loop around it vectorises.
+  template <int... Bit>
+  TESSERA_BOTH double product(std::int64_t j, std::integer_sequence<int, Bit...>) const {
+    return 0.15915494309189533577 * (... * ((j >> Bit & 1) ? factor[Bit] : 1.0));  // 1 / (2 pi)
   }
 };
 
@@ -49,7 +55,7 @@ struct CosineAndSine {
   W cosine, sine;
 
   /// Of fewer than 2^19 turns.
-  TESSERA_BOTH static CosineAndSine of(double turns) {
+  [[gnu::always_inline]] TESSERA_BOTH static CosineAndSine of(double turns) {
     if constexpr (std::is_same_v<W, double>) {
       double const angle = turns * 6.28318530717958647693;
       return {std::cos(angle), std::sin(angle)};
@@ -70,8 +76,8 @@ struct CosineAndSine {
 /// Shapes  x, y [sequences, tokens, cols]; the position is the index of the token; the first
 ///         heads * width columns rotate, the others stay; y may be x
 /// Types   T, angles and arithmetic in Wide<T>; in float within 3e-7 of |x1| + |x2|; tokens < 2^21
-/// Moves   2 * sizeof(T) bytes per element, of those that stay only if y is not x; a cosine and a
-///         sine per token and pair, shared by its heads
+/// Moves   2 * sizeof(T) bytes per element, of those that stay only if y is not x; four heads at a
+///         time share a cosine and a sine
 template <class T, RopeLayout Layout = RopeLayout::half_split>
 struct Rope {
   View<T> y;
@@ -85,24 +91,31 @@ struct Rope {
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     using W = Wide<T>;
+    using Angle = detail::CosineAndSine<W>;
     constexpr bool split = Layout == RopeLayout::half_split;
-    std::int64_t const many = heads, all = width, step = split ? 1 : 2, gap = split ? all / 2 : 1;
+    std::int64_t const all = width, step = split ? 1 : 2, gap = split ? all / 2 : 1;
     double const position = double(r % y.shape[-2]);
     RopeSpeeds const speed = speeds;
     T* const yr = y.row(r);
     T const* const xr = x.row(r);
     W const sign = back ? W(-1) : W(1);
-    lane.each(all / 2, [=](std::int64_t j) {
-      auto const at = detail::CosineAndSine<W>::of(position * speed(j));
-      W const c = at.cosine, s = at.sine * sign;
-      for (std::int64_t h = 0; h < many; ++h) {
+    auto const rotate = [=](std::int64_t i, Angle at) {
+      W const first = W(xr[i]), second = W(xr[i + gap]), sine = at.sine * sign;
+      yr[i] = T(first * at.cosine - second * sine);
+      yr[i + gap] = T(first * sine + second * at.cosine);
+    };
+    std::int64_t h = 0;
+    for (; h + 4 <= heads; h += 4)
+      lane.each(all / 2, [=](std::int64_t j) {
+        auto const at = Angle::of(position * speed(j));
         std::int64_t const i = h * all + j * step;
-        W const first = W(xr[i]), second = W(xr[i + gap]);
-        yr[i] = T(first * c - second * s);
-        yr[i + gap] = T(first * s + second * c);
-      }
-    });
-    std::int64_t const rest = many * all;
+        rotate(i, at), rotate(i + all, at), rotate(i + 2 * all, at), rotate(i + 3 * all, at);
+      });
+    for (; h < heads; ++h)
+      lane.each(all / 2, [=](std::int64_t j) {
+        rotate(h * all + j * step, Angle::of(position * speed(j)));
+      });
+    std::int64_t const rest = heads * all;
     if (yr != xr) lane.each(y.cols() - rest, [=](std::int64_t i) { yr[rest + i] = xr[rest + i]; });
   }
 };

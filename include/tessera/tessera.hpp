@@ -3,6 +3,7 @@
 
 // What users compose.
 #include <tessera/layer/attention.hpp>
+#include <tessera/layer/dropout.hpp>
 #include <tessera/layer/embedding.hpp>
 #include <tessera/layer/gpt2.hpp>
 #include <tessera/layer/head.hpp>

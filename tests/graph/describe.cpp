@@ -85,6 +85,7 @@ static_assert(describe<Gpt, S>().segments[0].output == aligned(16 * width * Byte
 static_assert(describe<Gpt, S>().segments[2].output == 0);
 static_assert(vocabulary<Gpt, S> == words);
 static_assert(batch_fields(3, 5).targets == 256 && batch_fields(3, 5).loss_scale == 512);
-static_assert(batch_fields(3, 5).bytes == 768 && batch_fields(8, 16).targets == 512);
+static_assert(batch_fields(3, 5).noise == 768 && batch_fields(3, 5).bytes == 1024 &&
+              batch_fields(8, 16).targets == 512);
 
 }  // namespace

@@ -94,15 +94,26 @@ struct Text {
   }
 };
 
+/// Dropout is of steps only: such a model's loss is that of the run's first step, whose masks are
+/// the same each time.
+enum class LossOf { evaluation, first_step };
+
+template <LossOf What, class T>
+double loss_of(T& trainer, Text const& text) {
+  if (What == LossOf::evaluation) return trainer.evaluate(text);
+  trainer.engine().resume_at(0);
+  return trainer.step(text).loss;
+}
+
 /// Central differences of fourth order.
-template <class T>
+template <LossOf What, class T>
 double slope(T& trainer, Text const& text, std::string const& path, std::vector<Real> values,
              std::size_t element) {
   double const h = 1e-3, at = values[element];
   auto const loss = [&](double d) {
     values[element] = at + d;
     trainer.set_parameter(path, values);
-    return trainer.evaluate(text);
+    return loss_of<What>(trainer, text);
   };
   double const near = loss(h) - loss(-h), far = loss(2 * h) - loss(-2 * h);
   trainer.set_parameter(path, (values[element] = at, values));
@@ -125,8 +136,8 @@ std::vector<std::size_t> probes(std::vector<Real> const& gradient, std::size_t e
 constexpr double worst = 1e-8;  // of the parameter's largest gradient
 
 /// Every parameter of the model, at values of the size that its initial ones have at most.
-template <class Model, class... Policies>
-void agrees_with_differences(Text const& text, std::size_t each = 6) {
+template <class Model, LossOf What, class... Policies>
+void differences_agree(Text const& text, std::size_t each) {
   Trainer<Model, AdamW, Policies...> trainer(
       test::world(), {.learning_rate = 0, .weight_decay = 0, .shuffle = false});
   for (std::string const& path : trainer.paths()) {
@@ -135,24 +146,31 @@ void agrees_with_differences(Text const& text, std::size_t each = 6) {
       values[i] += 0.5 * (uniform(RandomKey(7, path), std::int64_t(i)) - 0.5);
     trainer.set_parameter(path, values);
   }
-  double const whole = trainer.evaluate(text);
+  double const whole = loss_of<What>(trainer, text);
+  trainer.engine().resume_at(0);
   CHECK(trainer.step(text).loss == doctest::Approx(whole).epsilon(1e-14));
   int compared = 0;
   for (std::string const& path : trainer.paths()) {
     INFO(path);
-    std::vector<Real> const values = trainer.parameter(path), gradient = trainer.gradient(path);
+    std::vector<Real> const values = trainer.parameter(path);
+    loss_of<LossOf::first_step>(trainer, text);
+    std::vector<Real> const gradient = trainer.gradient(path);
     double largest = 0;
     for (Real g : gradient) largest = std::max(largest, std::abs(g));
     REQUIRE(largest > 1e-5);
     for (std::size_t const element : probes(gradient, each)) {
       INFO("element ", element, ", gradient ", gradient[element]);
       double const error =
-          std::abs(slope(trainer, text, path, values, element) - gradient[element]);
+          std::abs(slope<What>(trainer, text, path, values, element) - gradient[element]);
       CHECK_FALSE(!(error <= worst * largest));
       ++compared;
     }
   }
   CHECK(compared > 0);
+}
+template <class Model, class... Policies>
+void agrees_with_differences(Text const& text, std::size_t each = 6) {
+  differences_agree<Model, LossOf::evaluation, Policies...>(text, each);
 }
 
 /// One layer between an embedding and the loss.
@@ -214,6 +232,18 @@ struct Gates {
     auto const z = up(y + gelu_gate(y));
     return swiglu(z) + geglu(z);
   }
+};
+
+/// Where the value is not read again, dropout and its gradient have their places.
+struct Drops {
+  Param<width, width> mix;
+  Dropout before{0.3}, after{0.5};
+  constexpr Value operator()(Value x) const { return x + after(matmul(before(x), mix)); }
+};
+struct DropModel {
+  Embedding<letters, width> embed;
+  Repeat<2, Drops> layers;
+  LmHead<letters, width> head;
 };
 
 /// A parameter that every layer of a Repeat and the head share, beside parameters of their own.
@@ -282,6 +312,10 @@ TEST_CASE("gradients of rotary position embeddings, in place and not, in both la
 }
 TEST_CASE("gradients of gated units, SiLU, and Linear layers without bias") {
   agrees_with_differences<Around<Gates>, Small>({});
+}
+TEST_CASE("gradients of dropouts are the differences with the same masks, in two micro-batches") {
+  differences_agree<DropModel, LossOf::first_step, Small, Accumulate<2>>({.many = 2 * sequences},
+                                                                         6);
 }
 TEST_CASE("gradients of parameters that layers of a Repeat and other segments share") {
   agrees_with_differences<Sharing, Small, Accumulate<2>>({.many = 2 * sequences});

@@ -3,6 +3,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <cstring>
 #include <set>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct Loaded {
   std::vector<std::int32_t> first, targets;  // of each sequence: its first token; all targets
   std::int64_t valid = 0;
   Real scale = 0;
+  std::vector<std::uint64_t> noise{};  // of each sequence: its key for random numbers
 };
 Loaded load(Batches const& b, int micro) {
   BatchFields const f = batch_fields(sequences, tokens);
@@ -38,6 +40,8 @@ Loaded load(Batches const& b, int micro) {
   for (int s = 0; s < sequences; ++s) l.first.push_back(in[s * tokens]);
   l.targets.assign(out, out + sequences * tokens);
   l.scale = *reinterpret_cast<Real const*>(buffer.data() + f.loss_scale);
+  l.noise.resize(sequences);
+  std::memcpy(l.noise.data(), buffer.data() + f.noise, sequences * sizeof(std::uint64_t));
   return l;
 }
 Batches batches(Numbered const& data, int micros, int rank, int ranks) {
@@ -86,6 +90,24 @@ TEST_CASE("an epoch has every sample once, shuffled or not; then the source begi
     CHECK((epochs[0] == epochs[1]) == !b.shuffled);
     if (b.shuffled) break;
   }
+}
+TEST_CASE("a sample of the run has a key of its own for random numbers, whoever loads it") {
+  Numbered const data{.many = 4};
+  auto const keys = [&](int ranks, std::uint64_t seed) {
+    std::vector<std::uint64_t> all;
+    Batches b = batches(data, 4 / ranks, 0, ranks);
+    b.seed = seed;
+    for (b.first = 0; b.first < 24; b.first += b.global())
+      for (b.rank = 0; b.rank < ranks; ++b.rank)
+        for (int micro = 0; micro < b.micros; ++micro)
+          for (std::uint64_t k : load(b, micro).noise) all.push_back(k);
+    return all;
+  };
+  auto const one = keys(1, 5);
+  CHECK(std::set(one.begin(), one.end()).size() == 24);  // also where the samples come again
+  CHECK(keys(2, 5) == one);
+  CHECK(keys(4, 5) == one);
+  CHECK(keys(1, 6) != one);
 }
 TEST_CASE("targets that count are counted, and the scale is of the whole global batch") {
   Numbered const data;

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -19,30 +20,45 @@ struct Words {
 
 namespace detail {
 
-/// Philox4x32 with ten rounds on N counters side by side (a loop that vectorises).
+inline constexpr int philox_rounds = 10;
+
+TESSERA_BOTH constexpr Words philox_round(Words c, int round, std::uint32_t key0,
+                                          std::uint32_t key1) {
+  std::uint64_t const a = std::uint64_t(0xD2511F53u) * c.at[0];
+  std::uint64_t const b = std::uint64_t(0xCD9E8D57u) * c.at[2];
+  std::uint32_t const k0 = key0 + std::uint32_t(round) * 0x9E3779B9u;
+  std::uint32_t const k1 = key1 + std::uint32_t(round) * 0xBB67AE85u;
+  return {{std::uint32_t(b >> 32) ^ c.at[1] ^ k0, std::uint32_t(b),
+           std::uint32_t(a >> 32) ^ c.at[3] ^ k1, std::uint32_t(a)}};
+}
+
+/// On N counters side by side (a loop that vectorises).
 template <int N>
 TESSERA_BOTH constexpr void philox(std::uint32_t (&c)[4][N], std::uint32_t key0,
                                    std::uint32_t key1) {
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < philox_rounds; ++round)
     for (int j = 0; j < N; ++j) {
-      std::uint64_t const a = std::uint64_t(0xD2511F53u) * c[0][j];
-      std::uint64_t const b = std::uint64_t(0xCD9E8D57u) * c[2][j];
-      c[0][j] = std::uint32_t(b >> 32) ^ c[1][j] ^ key0;
-      c[1][j] = std::uint32_t(b);
-      c[2][j] = std::uint32_t(a >> 32) ^ c[3][j] ^ key1;
-      c[3][j] = std::uint32_t(a);
+      Words const w = philox_round({{c[0][j], c[1][j], c[2][j], c[3][j]}}, round, key0, key1);
+      c[0][j] = w.at[0], c[1][j] = w.at[1], c[2][j] = w.at[2], c[3][j] = w.at[3];
     }
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
-  }
+}
+
+/// On one, without a loop, so that a loop around it vectorises.
+template <int... Round>
+[[gnu::always_inline]] TESSERA_BOTH constexpr Words philox(Words c, std::uint32_t key0,
+                                                           std::uint32_t key1,
+                                                           std::integer_sequence<int, Round...>) {
+  ((c = philox_round(c, Round, key0, key1)), ...);
+  return c;
 }
 
 }  // namespace detail
 
-TESSERA_BOTH constexpr Words philox(Words counter, std::uint32_t key0, std::uint32_t key1) {
-  std::uint32_t c[4][1] = {{counter.at[0]}, {counter.at[1]}, {counter.at[2]}, {counter.at[3]}};
-  detail::philox(c, key0, key1);
-  return {{c[0][0], c[1][0], c[2][0], c[3][0]}};
+/// Philox4x32 with ten rounds.
+[[gnu::always_inline]] TESSERA_BOTH constexpr Words philox(Words counter, std::uint32_t key0,
+                                                           std::uint32_t key1) {
+  return detail::philox(counter, key0, key1,
+                        std::make_integer_sequence<int, detail::philox_rounds>{});
 }
 
 /// Spreads every bit of x over all bits (the finaliser of splitmix64); a bijection.
@@ -95,10 +111,11 @@ TESSERA_BOTH constexpr void draw(RandomKey key, std::int64_t first, std::uint32_
 }  // namespace detail
 
 /// Four words at once; numbers 4 * block .. 4 * block + 3 of the row come from them.
-TESSERA_BOTH constexpr Words words(RandomKey key, std::int64_t block) {
-  std::uint32_t w[4][1]{};
-  detail::draw(key, block, w);
-  return {{w[0][0], w[1][0], w[2][0], w[3][0]}};
+[[gnu::always_inline]] TESSERA_BOTH constexpr Words words(RandomKey key, std::int64_t block) {
+  std::uint64_t const n = static_cast<std::uint64_t>(block);
+  return philox({{std::uint32_t(n), std::uint32_t(n >> 32), std::uint32_t(key.stream),
+                  std::uint32_t(key.stream >> 32)}},
+                std::uint32_t(key.seed), std::uint32_t(key.seed >> 32));
 }
 
 /// Evenly spread over the 2^24 multiples of 2^-24 in [0, 1).

@@ -18,11 +18,12 @@ struct ParameterPlace {
 
 /// Offsets of the fields of one micro-batch in its buffer.
 struct BatchFields {
-  Bytes tokens = 0, targets = 0, loss_scale = 0, bytes = 0;
+  Bytes tokens = 0, targets = 0, loss_scale = 0, noise = 0, bytes = 0;
 };
 constexpr BatchFields batch_fields(std::int64_t sequences, std::int64_t tokens) {
   Bytes const field = aligned(4 * sequences * tokens);
-  return {0, field, 2 * field, 2 * field + aligned(Bytes(sizeof(Real)))};
+  Bytes const noise = 2 * field + aligned(Bytes(sizeof(Real)));
+  return {0, field, 2 * field, noise, noise + aligned(8 * sequences)};
 }
 
 namespace detail {

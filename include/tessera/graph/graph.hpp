@@ -28,9 +28,10 @@ enum class Role : std::uint8_t {
 };
 enum class Part : std::uint8_t { forward, backward };
 enum class Field : std::uint8_t {
-  tokens,     // int32 [sequences, tokens]
-  targets,    // int32 [sequences, tokens]; -1 is ignored
-  loss_scale  // Real [1]: one over the valid tokens of the global batch
+  tokens,      // int32 [sequences, tokens]
+  targets,     // int32 [sequences, tokens]; -1 is ignored
+  loss_scale,  // Real [1]: one over the valid tokens of the global batch
+  noise        // int32 [sequences, 2]: the halves of each sequence's key for random numbers
 };
 /// Untyped view of a value; converts to the View<T> that a kernel asks for.
 struct Tensor {
@@ -59,6 +60,8 @@ struct Call {
   std::array<Tensor, extras> extra{};
   int attribute = 0;
   double number = 0;
+  std::uint64_t stream = 0;                   // names the segment and layer, for random numbers
+  bool training = false;                      // else nothing is random: evaluation, generation
   std::array<bool, 1 + extras> accumulate{};  // outputs that add to what is there: out, extra...
   void* workspace = nullptr;
   void* state = nullptr;  // what the kernel's prepare() returned

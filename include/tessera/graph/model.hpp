@@ -158,6 +158,7 @@ constexpr Value trace(Tape& t, Shape input, bool from_tokens) {
                             .shape = input})};
   Value const y = layer(x);
   if (y.trace != &t) throw "trace: the layer returned a value that was not made from its argument";
+  if (y.id == x.id && !t.probing) throw "trace: a segment returns its argument; leave it out";
   if (y.id != int(t.nodes.size()) - 1) throw "trace: the layer computes something after its result";
   return y;
 }

@@ -49,11 +49,13 @@ inline constexpr ByKernels<I...> by_kernels{};
 struct BackwardOnly {};
 inline constexpr BackwardOnly backward_only{};
 
-/// A backend's team, and the node's settings beside it.
+/// A backend's team, and beside it the node's settings and where in a run it is: as in Call.
 template <class T>
 struct Launch : T {
   int attribute = 0;
   double number = 0;
+  std::uint64_t stream = 0;
+  bool training = false;
   bool accumulate[1 + extras]{};  // a plain array: device code indexes it
 };
 
@@ -202,10 +204,13 @@ void entry(Call const& c) {
   if constexpr (HostKernel<O, B>)
     invoke<O, B, Low>(c, c, in, more);
   else if constexpr (TeamKernel<O, B>)
-    invoke<O, B, Low>(
-        Launch<typename B::team>{
-            {}, c.attribute, c.number, {c.accumulate[0], c.accumulate[1], c.accumulate[2]}},
-        c, in, more);
+    invoke<O, B, Low>(Launch<typename B::team>{{},
+                                               c.attribute,
+                                               c.number,
+                                               c.stream,
+                                               c.training,
+                                               {c.accumulate[0], c.accumulate[1], c.accumulate[2]}},
+                      c, in, more);
 }
 
 template <class O, class B>

@@ -1,6 +1,7 @@
 /// The micro-batches of one step or evaluation on one rank: which samples, into which bytes.
 #pragma once
 
+#include <tessera/core/random.hpp>
 #include <tessera/graph/describe.hpp>
 #include <tessera/run/data.hpp>
 
@@ -38,12 +39,14 @@ struct Batches {
   std::int64_t global() const { return std::int64_t(sequences) * micros * ranks; }
   std::int64_t targets() const { return global() * tokens; }
 
-  /// Fills a micro-batch's buffer; returns the number of targets that are not ignored. Past the end
-  /// of a source that does not repeat, targets are ignored.
+  /// Fills a micro-batch's buffer, with a key for random numbers per sample of the run; returns the
+  /// number of targets that are not ignored. Past the end of a source that does not repeat, targets
+  /// are ignored.
   std::int64_t load(int micro, std::byte* buffer) const {
     BatchFields const f = batch_fields(sequences, tokens);
     auto* const input = reinterpret_cast<std::int32_t*>(buffer + f.tokens);
     auto* const target = reinterpret_cast<std::int32_t*>(buffer + f.targets);
+    auto* const noise = reinterpret_cast<std::uint32_t*>(buffer + f.noise);
     std::int64_t const begin =
         first + std::int64_t(rank) * sequences * micros + std::int64_t(micro) * sequences;
     std::int64_t valid = 0;
@@ -51,6 +54,8 @@ struct Batches {
       std::span<std::int32_t> const in{input + std::int64_t(s) * tokens, std::size_t(tokens)};
       std::span<std::int32_t> const out{target + std::int64_t(s) * tokens, std::size_t(tokens)};
       std::int64_t const g = begin + s;
+      Words const w = words(RandomKey(seed, "noise"), g);
+      noise[2 * s] = w.at[0], noise[2 * s + 1] = w.at[1];
       if (repeats || g < source.samples) {
         std::int64_t const index = shuffled ? Order{seed}(g, source.samples) : g % source.samples;
         source.read(source.data, index, vocabulary, in, out);

@@ -101,6 +101,7 @@ class Executor {
     int const last = plan.segments() - 1;
     SegmentInfo const& segment = plan.facts.segments[std::size_t(in.segment)];
     Bases b;
+    b.layer = in.layer;
     std::byte* const boundary = memory_.at(Family::boundary);
     if (in.layer > 0)
       b.input = boundary + place.boundary(in.segment, in.layer - 1);

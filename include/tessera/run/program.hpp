@@ -2,6 +2,7 @@
 /// addresses. Allocates nothing after construction.
 #pragma once
 
+#include <tessera/core/random.hpp>
 #include <tessera/graph/describe.hpp>
 
 #include <cmath>
@@ -18,13 +19,14 @@ struct SegmentGraph {
   std::span<Slot const> slots{};
   std::span<ParameterInfo const> parameters{};
   std::span<ParameterPlace const> places{};
+  int sequences = 1, tokens = 1;  // of a micro-batch
 };
 
 template <class Model, int I, class S>
 constexpr SegmentGraph segment_graph() {
   return {field_name<Model, I>, repeats<Model, I>,  I == segments<Model> - 1,
           graph<Model, I, S>,   slots<Model, I, S>, parameters<Model, I, S>,
-          places<Model, I, S>};
+          places<Model, I, S>,  S::sequences,       S::tokens};
 }
 template <class Model, class S>
 inline constexpr auto segment_graphs = []<int... I>(std::integer_sequence<int, I...>) {
@@ -34,6 +36,7 @@ inline constexpr auto segment_graphs = []<int... I>(std::integer_sequence<int, I
 
 /// Where the buffers of one layer and micro-batch are.
 struct Bases {
+  int layer = 0;
   std::byte* input = nullptr;
   std::byte* output = nullptr;
   std::byte* output_gradient = nullptr;
@@ -79,7 +82,7 @@ struct NonFinite : NodeWatch {
 
 class Program {
  public:
-  Program(SegmentGraph const& segment, int backend) : segment_(segment) {
+  Program(SegmentGraph const& segment, int backend) : segment_(segment), noise_(0, segment.name) {
     Nodes const nodes(segment.nodes.begin(), segment.nodes.end());
     for (int i = 0; i < int(nodes.size()); ++i) {
       Node const& n = nodes[std::size_t(i)];
@@ -109,10 +112,10 @@ class Program {
 
   void forward(Bases const& at, bool training, NodeWatch* watch = nullptr) {
     for (Step& s : forward_)
-      if (!(training && s.skip_in_training)) run(s, at, watch);
+      if (!(training && s.skip_in_training)) run(s, at, training, watch);
   }
   void backward(Bases const& at, NodeWatch* watch = nullptr) {
-    for (Step& s : backward_) run(s, at, watch);
+    for (Step& s : backward_) run(s, at, true, watch);
   }
   /// The loss segment's result, where the pass that ran last has left it.
   Real loss(Bases const& at, bool training) const {
@@ -159,14 +162,13 @@ class Program {
       o.accumulate = n.accumulate;
     }
     if (slot.region == Region::batch) {
-      SegmentGraph const& s = segment_;
-      Shape const whole = n.field == Field::loss_scale ? Shape{} : n.shape;
-      BatchFields const f = whole.rank == 2
-                                ? batch_fields(whole[0], whole[1])
-                                : batch_fields(s.nodes[0].shape[0], s.nodes[0].shape[1]);
-      o.offset = n.field == Field::tokens    ? f.tokens
-                 : n.field == Field::targets ? f.targets
-                                             : f.loss_scale;
+      BatchFields const f = batch_fields(segment_.sequences, segment_.tokens);
+      switch (n.field) {
+        case Field::tokens: o.offset = f.tokens; break;
+        case Field::targets: o.offset = f.targets; break;
+        case Field::loss_scale: o.offset = f.loss_scale; break;
+        case Field::noise: o.offset = f.noise; break;
+      }
     }
     return o;
   }
@@ -191,7 +193,8 @@ class Program {
   static bool adds(Operand const& o, Bases const& at) {
     return o.region == Region::gradient && (o.accumulate || at.accumulate[std::size_t(o.use)]);
   }
-  void run(Step& s, Bases const& at, NodeWatch* watch) {
+
+  void run(Step& s, Bases const& at, bool training, NodeWatch* watch) {
     if (!s.op) {
       *static_cast<Real*>(address(s.out, at)) = at.seed;
       return;
@@ -205,11 +208,14 @@ class Program {
       c.accumulate[1 + k] = adds(s.extra[k], at);
     }
     c.workspace = at.workspace;
+    c.stream = noise_.at(std::uint64_t(at.layer)).stream;
+    c.training = training;
     s.kernel(c);
     if (watch) watch->done(s.node, *s.op, c.out, s.out.dtype);
   }
 
   SegmentGraph segment_;
+  RandomKey noise_;  // its stream names the segment; seed and sequence are in the batch
   std::vector<Step> forward_, backward_;
 };
 

@@ -7,6 +7,7 @@
 #include <tessera/kernels/adam.hpp>
 #include <tessera/kernels/bias.hpp>
 #include <tessera/kernels/cross_entropy.hpp>
+#include <tessera/kernels/dropout.hpp>
 #include <tessera/kernels/elementwise.hpp>
 #include <tessera/kernels/embedding.hpp>
 #include <tessera/kernels/glu.hpp>
@@ -32,10 +33,11 @@ void launch_stored_as_computed(CudaTeam team) {
   launch<Add<T>, Accumulate<T>, Multiply<T>, Scale<T>, BiasAdd<T>, SumRows<T>, Gelu<T>, Silu<T>,
          GatedUnit<T, SiluCurve>, GatedUnitInput<T, SiluCurve>, GatedUnit<T, GeluCurve>,
          GatedUnitInput<T, GeluCurve>, LayerNorm<T>, LayerNormInput<T>, LayerNormParameters<T>,
-         RmsNorm<T>, RmsNormInput<T>, RmsNormGain<T>, Rope<T>, Rope<T, RopeLayout::interleaved>,
-         EmbeddingForward<T>, EmbeddingBackward<T>, PositionForward<T>, PositionBackward<T>,
-         CrossEntropy<T>, Adam<T>, AdamW<T>, Sgd<T>, Adagrad<T>, LambMoments<T>, LambStep<T>,
-         Lion<T>, MuonMomentum<T>, MuonStep<T>, Quadratic<T>, SumRanks<T>, SquaredSum<T>>(team);
+         RmsNorm<T>, RmsNormInput<T>, RmsNormGain<T>, Dropout<T>, Rope<T>,
+         Rope<T, RopeLayout::interleaved>, EmbeddingForward<T>, EmbeddingBackward<T>,
+         PositionForward<T>, PositionBackward<T>, CrossEntropy<T>, Adam<T>, AdamW<T>, Sgd<T>,
+         Adagrad<T>, LambMoments<T>, LambStep<T>, Lion<T>, MuonMomentum<T>, MuonStep<T>,
+         Quadratic<T>, SumRanks<T>, SquaredSum<T>>(team);
 }
 
 template <class Low, class Weights>
@@ -44,10 +46,10 @@ void launch_stored_in_16_bits(CudaTeam team) {
   launch<Add<Low>, Multiply<Low>, SumRows<Low>, Gelu<Low>, Silu<Low>, GatedUnit<Low, SiluCurve>,
          GatedUnitInput<Low, SiluCurve>, Convert<Low, float>, Convert<float, Low>,
          LayerNorm<float, Low>, LayerNormInput<float, Low>, LayerNormParameters<float, Low>,
-         RmsNorm<float, Low>, RmsNormInput<float, Low>, RmsNormGain<float, Low>, Rope<Low>,
-         EmbeddingForward<float, Low>, PositionForward<float, Low>, CrossEntropy<float, Low>,
-         AdamW<float, Weights>, LambMoments<float, Weights>, LambStep<float, Weights>,
-         MuonStep<float, Weights>>(team);
+         RmsNorm<float, Low>, RmsNormInput<float, Low>, RmsNormGain<float, Low>, Dropout<Low>,
+         Rope<Low>, EmbeddingForward<float, Low>, PositionForward<float, Low>,
+         CrossEntropy<float, Low>, AdamW<float, Weights>, LambMoments<float, Weights>,
+         LambStep<float, Weights>, MuonStep<float, Weights>>(team);
 }
 
 struct Fill {
