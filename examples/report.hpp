@@ -40,15 +40,20 @@ class Chronicle {
     if (evaluated) peak_ = std::max(peak_, gemm_peak(0.05) * ranks_);
     if (!root_) return;
     double const speed = double(r.tokens) / r.seconds, seconds = Progress::seconds() - start_;
-    picture_.train.push_back({double(r.step), r.loss});
+    if (!r.skipped) picture_.train.push_back({double(r.step), r.loss});
     if (evaluated) picture_.validation.push_back({double(r.step), validation_loss});
     log_->line({{"step", r.step},
                 {"train_loss", r.loss},
                 {"validation_loss", evaluated ? validation_loss : Status::unknown},
                 {"gradient_norm", r.gradient_norm},
                 {"learning_rate", r.learning_rate},
+                {"loss_scale", r.loss_scale},
+                {"skipped", r.skipped},
                 {"tokens_per_second", speed},
                 {"seconds", seconds}});
+    if (r.skipped)
+      progress_->say("step " + std::to_string(r.step) +
+                     " skipped: its gradient overflows at loss scale " + human_count(r.loss_scale));
     progress_->show(
         {.step = r.step,
          .steps = flags_.steps,

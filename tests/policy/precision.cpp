@@ -102,6 +102,21 @@ TEST_CASE_TEMPLATE("weights are exact: first values are float's, and what is set
   CHECK(same_bits(low.parameter(path), odd));
 }
 
+TEST_CASE_TEMPLATE("frozen weights are 16 bits, with nothing beside them", Low, bf16, fp16) {
+  std::string const path = "blocks.1.mlp.up.weight";
+  Trained<Precision<Low>, Few, Zero<3>, Frozen<"blocks.*.mlp.up.weight">> low(world(), options);
+  Trained<Precision<float>, Few, Zero<3>> full(world(), options);
+  std::vector<Real> rounded = full.parameter(path);
+  for (Real& x : rounded)
+    if constexpr (std::is_same_v<Low, bf16>)
+      x = kernel::Split::high(x);  // as all of bf16's weights: a tie away from zero
+    else
+      x = fp16(x);
+  CHECK(same_bits(low.parameter(path), rounded));
+  low.step(Counting{});
+  CHECK(same_bits(low.parameter(path), rounded));
+}
+
 TEST_CASE_TEMPLATE("losses and gradients are close to float's", Low, bf16, fp16) {
   State const low = trained<Precision<Low>, Few, Zero<3>>(1),
               full = trained<Precision<float>, Few, Zero<3>>(1);

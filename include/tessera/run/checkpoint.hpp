@@ -99,48 +99,62 @@ inline bool read_scaler(std::string_view line, std::int64_t steps, LossScaler& s
          s.last_overflow < s.step && s.skipped >= 0 && s.skipped <= steps;
 }
 
-/// Reads up to the first value. Refuses a header other than this engine's.
-inline Saved read_header(Engine& engine, std::ifstream& in, std::string const& path) {
-  auto const refuse = [&](std::string const& why) {
+/// The lines of a checkpoint's header, one at a time.
+struct Header {
+  std::ifstream& in;
+  std::string const& path;
+  Bytes size = 0;  // of the file
+  std::string line{};
+
+  [[noreturn]] void refuse(std::string const& why) const {
     throw Error("checkpoint " + path + " " + why);
-  };
-  std::error_code code;
-  Bytes const size = Bytes(std::filesystem::file_size(path, code));
-  if (!in || code) refuse("cannot be read; check the path");
-  std::string line;
-  auto const next = [&] { return std::getline(in, line) && !in.eof(); };
-  auto const must = [&](bool whole) {
-    if (!whole)
-      refuse("is cut short: it ends at byte " + std::to_string(size) + "; use an older one");
-  };
-  auto const damaged = [&](std::string const& what) {
+  }
+  [[noreturn]] void damaged(std::string const& what) const {
     refuse("is damaged: it says '" + line.substr(0, 80) + "' for its " + what +
            "; use an older one");
-  };
-  bool const whole = next();
-  if (line != first_line)
-    refuse("is not one: its first line is not '" + std::string(first_line) + "'");
-  must(whole);
-  must(next());
-  Saved saved;
-  if (!read_step(line, saved.step)) damaged("step");
-  must(next());
-  if (line.starts_with("loss_scale")) {
-    if (!read_scaler(line, saved.step, saved.scaler.emplace())) damaged("loss scale");
-    must(next());
   }
+  bool read() { return std::getline(in, line) && !in.eof(); }
+  void require(bool whole) const {
+    if (!whole)
+      refuse("is cut short: it ends at byte " + std::to_string(size) + "; use an older one");
+  }
+  void next() { require(read()); }
+};
+
+/// Leaves the first line behind them as the header's line.
+inline Saved read_progress(Header& h) {
+  bool const whole = h.read();
+  if (h.line != first_line)
+    h.refuse("is not one: its first line is not '" + std::string(first_line) + "'");
+  h.require(whole);
+  Saved saved;
+  h.next();
+  if (!read_step(h.line, saved.step)) h.damaged("step");
+  h.next();
+  if (!h.line.starts_with("loss_scale")) return saved;
+  if (!read_scaler(h.line, saved.step, saved.scaler.emplace())) h.damaged("loss scale");
+  h.next();
+  return saved;
+}
+
+/// Reads up to the first value. Refuses a header other than this engine's.
+inline Saved read_header(Engine& engine, std::ifstream& in, std::string const& path) {
+  std::error_code code;
+  Header h{.in = in, .path = path, .size = Bytes(std::filesystem::file_size(path, code))};
+  if (!in || code) h.refuse("cannot be read; check the path");
+  Saved const saved = read_progress(h);
   std::istringstream wanted(index_of(engine));
   bool first = true;
   for (std::string want; std::getline(wanted, want); first = false) {
-    if (!first) must(next());
-    if (line != want)
-      refuse("says '" + line.substr(0, 120) + "' where this trainer has '" + want +
-             "': it is of another model, optimizer or type; load it with the one that saved it");
+    if (!first) h.next();
+    if (h.line != want)
+      h.refuse("says '" + h.line.substr(0, 120) + "' where this trainer has '" + want +
+               "': it is of another model, optimizer or type; load it with the one that saved it");
   }
   Bytes const end = Bytes(in.tellg()) + values_of(engine);
-  if (size != end)
-    refuse((size < end ? "is cut short: it has " : "is damaged: it has ") + std::to_string(size) +
-           " bytes of " + std::to_string(end) + "; use an older one");
+  if (h.size != end)
+    h.refuse((h.size < end ? "is cut short: it has " : "is damaged: it has ") +
+             std::to_string(h.size) + " bytes of " + std::to_string(end) + "; use an older one");
   return saved;
 }
 

@@ -15,8 +15,8 @@ struct Report {
   std::int64_t step = 0;     // counts from 1, skipped ones included
   double loss = 0;           // mean over the valid targets of the global batch
   double gradient_norm = 0;  // before clipping
-  double learning_rate = 0;
-  std::int64_t tokens = 0;  // of the global batch
+  double learning_rate = 0;  // of the update that was made, or skipped
+  std::int64_t tokens = 0;   // of the global batch
   double seconds = 0;
   bool skipped = false;   // fp16: the scaled gradient overflowed, and nothing was updated
   double loss_scale = 1;  // of this step; 1 without fp16

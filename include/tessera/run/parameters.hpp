@@ -185,9 +185,8 @@ class Parameters {
     std::byte* const at = memory_.weights(e.flat, e.layer) +
                           (begin - (p.gathers_into_slots() ? mine : 0)) * p.layout.weight();
     std::byte* master = memory_.master(e.flat, e.layer);
-    bool const whole = !p.steps_own_part(), own = begin == mine && end == mine + part;
-    if (master && !whole && !own) master = nullptr;
-    if (master && whole) master += begin * p.layout.master();
+    bool const own = begin == mine && end == mine + part;
+    if (p.steps_own_part() && !own) master = nullptr;
     return {{.at = at, .low = p.layout.low, .master = master}, begin, end};
   }
   Held hold(What what, Entry const& e) {
