@@ -94,7 +94,7 @@ constexpr void reuse_buffers(Nodes& g, bool loss) {
     for (int j : g[at].in) reads += j == v;
     bool const special = detail::fixed_region(g, v, loss) != Region::none;
     if (last[v] != at || reads != 1 || special || taken(v) || g[i].grad_of >= 0 ||
-        bytes_of(g[v]) != bytes_of(g[i]))
+        bytes_of(g[v]) != bytes_of(g[i]) || size_of(g[v].dtype) != size_of(g[i].dtype))
       return;
     // A value kept for backward may only move into a place that is there for backward as well.
     if (g[v].part != g[i].part && detail::fixed_region(g, i, loss) != Region::none) return;

@@ -187,8 +187,8 @@ class Mender {
   }
 
   Plan& p_;
-  // Before each row: at every layer, at the last one; in the update: before the first, at every
-  // one. And at the end.
+  // Before each row: at every layer, at the last one; in the update: at the first, at every one.
+  // And at the end.
   std::vector<Barrier> barriers_;
   Barrier* newest_ = nullptr;
   unsigned newest_class_ = 0;

@@ -15,8 +15,7 @@ enum class Reduction : std::uint8_t { automatic, step, micro };
 inline constexpr Reduction Step = Reduction::step;
 inline constexpr Reduction Micro = Reduction::micro;
 
-/// What the step of one element takes from the rest of its tensor: sums of squares, or, of
-/// matrices, everything.
+/// What stepping an element takes from the rest of its tensor: sums of squares; of a matrix, all.
 enum class Across : std::uint8_t { nothing, sums, matrices };
 
 inline constexpr int most_frozen = 8;
