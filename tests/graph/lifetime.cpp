@@ -19,6 +19,10 @@ struct Micro {
   static constexpr std::span<std::string_view const> frozen{};
 };
 using S = Micro<2, 8>;
+/// Values so small that 16-bit ones take as much room as floats.
+struct Low : Micro<1, 2> {
+  static constexpr DType low = DType::bf16;
+};
 
 /// Runs a graph on memory that remembers which node wrote each of its places: what a node reads
 /// must still be what it asks for. Returns the first node that finds something else, as text.
@@ -104,7 +108,9 @@ class Interpreter {
       if (moves(j) && !holds(j)) fail(i, "operand " + std::to_string(j) + " is not there any more");
       if (g_[std::size_t(j)].grad_of >= 0) fail(i, "reads a gradient buffer");
       for (int o : outputs)
-        if (overlap(o, j) && g_[std::size_t(o)].alias != j)
+        if (overlap(o, j) &&
+            (g_[std::size_t(o)].alias != j ||
+             size_of(g_[std::size_t(o)].dtype) != size_of(g_[std::size_t(j)].dtype)))
           fail(i, "writes over operand " + std::to_string(j) + " while it reads it");
     }
     for (std::size_t a = 0; a < outputs.size(); ++a)
@@ -143,18 +149,18 @@ struct TrickyModel {
 };
 using Gpt = Gpt2<2, 16, 2, 32, 8>;
 
-template <class Model, int I>
+template <class Model, int I, class Setting = S>
 int check() {
   constexpr bool loss = I == segments<Model> - 1;
-  constexpr auto const& g = graph<Model, I, S>;
+  constexpr auto const& g = graph<Model, I, Setting>;
   Lifetimes const l = lay_out(g, loss);
   INFO(field_name<Model, I>);
-  CHECK(Interpreter(g, slots<Model, I, S>, loss).run() == "");
+  CHECK(Interpreter(g, slots<Model, I, Setting>, loss).run() == "");
   CHECK(disjoint(g, l));
   CHECK(l.scratch >= l.scratch_alive);
   for (std::size_t i = 0; i < g.size(); ++i) {
     CHECK(l.slots[i].offset % buffer_alignment == 0);
-    CHECK(l.slots[i].offset == slots<Model, I, S>[i].offset);
+    CHECK(l.slots[i].offset == slots<Model, I, Setting>[i].offset);
   }
   int in_place = 0;
   for (Node const& n : g) in_place += n.alias >= 0;
@@ -165,6 +171,11 @@ TEST_CASE("nothing that is still read is overwritten, in the segments of a GPT-2
   check<Gpt, 0>();
   CHECK(check<Gpt, 1>() >= 4);
   check<Gpt, 2>();
+}
+TEST_CASE("nothing is overwritten by values of another type") {
+  check<Gpt, 0, Low>();
+  check<Gpt, 1, Low>();
+  check<Gpt, 2, Low>();
 }
 TEST_CASE("nothing that is still read is overwritten where in-place is tempting") {
   check<TrickyModel, 0>();
