@@ -17,26 +17,42 @@ Fixture const& gpt2() {
   return fixture;
 }
 
-TEST_CASE("the tiny GPT-2 has every parameter three times, in one shape") {
-  auto const paths = gpt2().names("initial/");
-  CHECK(paths.size() == 2 + 2 * 12 + 2);
-  CHECK(gpt2().names("gradient/") == paths);
-  CHECK(gpt2().names("final/") == paths);
+Fixture const& llama() {
+  static Fixture const fixture(fixture_path("llama_tiny.bin"));
+  return fixture;
+}
+
+std::size_t parameters_of(Fixture const& f) {
+  auto const paths = f.names("initial/");
+  CHECK(f.names("gradient/") == paths);
+  CHECK(f.names("final/") == paths);
   std::size_t count = 0;
   for (auto const& path : paths) {
-    CHECK(gpt2().shape("gradient/" + path) == gpt2().shape("initial/" + path));
-    CHECK(gpt2().shape("final/" + path) == gpt2().shape("initial/" + path));
-    count += gpt2().floats("initial/" + path).size();
+    CHECK(f.shape("gradient/" + path) == f.shape("initial/" + path));
+    CHECK(f.shape("final/" + path) == f.shape("initial/" + path));
+    count += f.floats("initial/" + path).size();
   }
-  CHECK(count == 97 * 64 + 32 * 64 + 2 * (12 * 64 * 64 + 13 * 64) + 2 * 64);
+  return count;
+}
+
+TEST_CASE("a tiny model has every parameter three times, in one shape") {
+  CHECK(gpt2().names("initial/").size() == 2 + 2 * 12 + 2);
+  CHECK(parameters_of(gpt2()) == 97 * 64 + 32 * 64 + 2 * (12 * 64 * 64 + 13 * 64) + 2 * 64);
   CHECK(gpt2().shape("initial/blocks.1.attention.qkv.weight") == std::vector{3 * 64, 64});
+
+  CHECK(llama().names("initial/").size() == 1 + 2 * 6 + 2);
+  CHECK(parameters_of(llama()) == 2 * 97 * 64 + 2 * ((3 * 64 + 3 * 88) * 64 + 2 * 64) + 64);
+  CHECK(llama().shape("initial/blocks.1.attention.qkv.weight") == std::vector{2 * 64, 64});
+  CHECK(llama().shape("initial/blocks.1.mlp.gate_up.weight") == std::vector{2 * 88, 64});
 }
 
 TEST_CASE("the norm of the stored gradients is the stored gradient norm of step 1") {
-  double squares = 0;
-  for (auto const& path : gpt2().names("gradient/"))
-    for (float const g : gpt2().floats("gradient/" + path)) squares += double(g) * g;
-  CHECK(std::sqrt(squares) == doctest::Approx(gpt2().doubles("gradient_norm")[0]).epsilon(1e-7));
+  for (Fixture const* const f : {&gpt2(), &llama()}) {
+    double squares = 0;
+    for (auto const& path : f->names("gradient/"))
+      for (float const g : f->floats("gradient/" + path)) squares += double(g) * g;
+    CHECK(std::sqrt(squares) == doctest::Approx(f->doubles("gradient_norm")[0]).epsilon(1e-7));
+  }
 }
 
 TEST_CASE("an array begins where the header says: gains are near 1, key biases get no gradient") {
@@ -48,17 +64,19 @@ TEST_CASE("an array begins where the header says: gains are near 1, key biases g
 }
 
 TEST_CASE("clipping acts in some of the 20 steps and not in others; some targets are ignored") {
-  auto const norms = gpt2().doubles("gradient_norm");
-  CHECK(norms.size() == 20);
-  auto const clipped = std::count_if(norms.begin(), norms.end(), [](double n) { return n > 1; });
-  CHECK(clipped >= 5);
-  CHECK(clipped <= 15);
+  for (Fixture const* const f : {&gpt2(), &llama()}) {
+    auto const norms = f->doubles("gradient_norm");
+    CHECK(norms.size() == 20);
+    auto const clipped = std::count_if(norms.begin(), norms.end(), [](double n) { return n > 1; });
+    CHECK(clipped >= 5);
+    CHECK(clipped <= 15);
 
-  auto const tokens = gpt2().ints("tokens"), targets = gpt2().ints("targets");
-  CHECK(gpt2().shape("tokens") == std::vector{20, 4, 32});
-  CHECK(std::all_of(tokens.begin(), tokens.end(), [](int t) { return 0 <= t && t < 97; }));
-  CHECK(std::all_of(targets.begin(), targets.end(), [](int t) { return -1 <= t && t < 97; }));
-  CHECK(std::count(targets.begin(), targets.end(), -1) > 100);
+    auto const tokens = f->ints("tokens"), targets = f->ints("targets");
+    CHECK(f->shape("tokens") == std::vector{20, 4, 32});
+    CHECK(std::all_of(tokens.begin(), tokens.end(), [](int t) { return 0 <= t && t < 97; }));
+    CHECK(std::all_of(targets.begin(), targets.end(), [](int t) { return -1 <= t && t < 97; }));
+    CHECK(std::count(targets.begin(), targets.end(), -1) > 100);
+  }
 }
 
 TEST_CASE("what is not there, of another type or cut off is refused by name") {
