@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """Runs the contestants of compare.sh in interleaved rounds and prints the table.
 
-Every contestant is a process, or a group of ranks, that keeps the contract of peers/gpt2.py. This
-script starts it, records what else ran on the machine meanwhile, samples the memory after the
-timed steps (so that sampling costs nobody time), and takes medians over all steps of all rounds.
+Every contestant is a process, or a group of ranks, that keeps the contract of
+peers/contestant.py. This script starts it, records what else ran on the machine meanwhile, samples
+the memory after the timed steps (so that sampling costs nobody time), and takes medians over all
+steps of all rounds.
 """
 
 import argparse
 import array
 import datetime
+import itertools
 import json
 import math
-import os
 import pathlib
 import platform
 import random
@@ -19,34 +20,36 @@ import signal
 import statistics
 import sys
 
-from contestants import BOUND, CORES, HERE, OURS, Contestant, extensions, llmc, ours, peers
+from contestants import BOUND, CORES, HERE, OURS, Contestant, everybody, extensions
 from machine import cpu_name, run, wait_for_quiet
-
-# layers, width, vocabulary, sequences of the global batch, tokens of a sequence
-SIZES = {"gpt2": (12, 768, 50304, 4, 256), "tiny": (2, 128, 512, 4, 32)}
+from peers.sizes import SEPARATOR, SIZES
 
 
 def flops_of(size):
     """(all matrix products of a step, those that are GEMMs); a multiply-add is 2.
 
-    A layer's weights hold 12 C^2 numbers (qkv 3, out 1, up 4, down 4), the head V C; each takes
-    part in one product forward and two backward. Attention adds two products forward, four
-    backward, over the T (T + 1) / 2 pairs that the causal mask leaves. Nothing else is counted:
-    no recomputation, no norm, no optimizer.
+    A number of a layer's weights, or of the head's, takes part in one product forward and two
+    backward. Attention adds two products forward, four backward, over the T (T + 1) / 2 pairs that
+    the causal mask leaves of a document of T tokens. Nothing else is counted: no recomputation, no
+    norm, no optimizer.
     """
-    layers, width, vocabulary, sequences, length = SIZES[size]
-    tokens = sequences * length
-    gemms = 3 * 2 * tokens * (layers * 12 * width**2 + vocabulary * width)
-    pairs = sequences * length * (length + 1) // 2
-    attention = layers * 6 * 2 * pairs * width
+    s = SIZES[size]
+    tokens = s.sequences * s.length
+    gemms = 3 * 2 * tokens * (s.layers * s.layer_weights + s.vocabulary * s.width)
+    pairs = s.sequences * sum(t * (t + 1) // 2 for t in s.documents or (s.length,))
+    attention = s.layers * 6 * 2 * pairs * s.width
     return gemms + attention, gemms
 
 
 def write_tokens(programs, size):
     """The batch of every contestant and step: random tokens, the same in every run."""
-    _, _, vocabulary, sequences, length = SIZES[size]
+    s = SIZES[size]
     draw = random.Random(1)
-    tokens = array.array("H", (draw.randrange(vocabulary) for _ in range(sequences * length + 1)))
+    first = SEPARATOR + 1 if s.documents else 0
+    count = s.sequences * s.length + 1
+    tokens = array.array("H", (draw.randrange(first, s.vocabulary) for _ in range(count)))
+    for end in itertools.accumulate(s.sequences * s.documents):
+        tokens[end - 1] = SEPARATOR
     if sys.byteorder == "big":
         tokens.byteswap()
     programs.mkdir(parents=True, exist_ok=True)
@@ -109,7 +112,7 @@ def summary(contestant):
 def table(contestants, size):
     """Rows of text; every ratio is this row's step time over ours with the same number of ranks."""
     flops, gemms = flops_of(size)
-    _, _, _, sequences, length = SIZES[size]
+    tokens = SIZES[size].sequences * SIZES[size].length
     found = {c.name: s for c in contestants if (s := summary(c))}
     best = {1: found.get(OURS), 2: found.get(f"{OURS} Zero<3>")}
     bound = found.get(BOUND)
@@ -123,14 +126,13 @@ def table(contestants, size):
         s = found.get(c.name)
         if not s:
             failed = next((r["failed"] for r in c.runs if "failed" in r), None)
-            what = f"failed: {failed}" if failed else f"not found: {c.missing}"
-            yield f"{c.name:20s} {what if failed or c.missing else 'not run'}"
+            yield f"{c.name:20s} {f'failed: {failed}' if failed else c.absence or 'not run'}"
             continue
         is_bound = c.name == BOUND
         mine = None if is_bound or c.name.startswith(OURS) else best.get(c.ranks)
         row = f"{c.name:20s} {c.ranks:3d} x {CORES // c.ranks or 1:1d} {1e3 * s['seconds']:8.1f}"
         row += f" {1e3 * s['fastest']:6.0f}..{1e3 * s['slowest']:<6.0f}"
-        row += f" {sequences * length / s['seconds']:7.1f}"
+        row += f" {tokens / s['seconds']:7.1f}"
         row += f" {(gemms if is_bound else flops) / s['seconds'] / 1e9:8.1f}"
         row += f" {bound['seconds'] / s['seconds']:8.1%}" if bound else f" {'':8s}"
         row += f" {s['seconds'] / mine['seconds']:7.2f}x" if mine else f" {'':8s}"
@@ -168,11 +170,7 @@ def arguments():
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("compare.py: stopped"))  # ends its ranks too
     options = arguments()
-    contestants = [
-        *ours(options.programs, options.size, options.precision),
-        *peers(os.environ.get("TESSERA_PEERS"), options.programs, options.size, options.precision),
-        *llmc(options.programs, options.size, options.precision),
-    ]
+    contestants = everybody(options.programs, options.size, options.precision)
     if options.only:
         def chosen(name):
             return any(part.lower() in name.lower() for part in options.only)
@@ -182,7 +180,7 @@ def main():
             sys.exit(f"compare.py: no name contains {' or '.join(options.only)}; --list shows them")
     if options.list:
         for c in contestants:
-            print(f"{c.name:20s} {'not found: ' + c.missing if c.missing else ' '.join(c.command)}")
+            print(f"{c.name:20s} {c.absence or ' '.join(c.command)}")
         return
 
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -220,8 +218,9 @@ def main():
     for c in contestants:
         if s := summary(c):
             record(kind="median", name=c.name, ranks=c.ranks, **s)
-    _, _, _, sequences, length = SIZES[options.size]
-    print(f"{cpu_name()}, {CORES} cores; {options.size}, {sequences} x {length} tokens a step,"
+    size = SIZES[options.size]
+    tokens = f"{size.sequences} x {size.length} tokens"
+    print(f"{cpu_name()}, {CORES} cores; {options.size}, {tokens} a step,"
           f" {options.precision}; medians of {options.rounds} x {options.steps} steps\n")
     print("\n".join(table(contestants, options.size)))
     print(f"\nof bound: the time of the step's GEMMs alone over the step's. ours is: how many times"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# A GPT-2 training step, ours and everyone else's, in one interleaved run: see docs/benchmarks.md.
+# A training step, ours and everyone else's, in one interleaved run: see docs/benchmarks.md.
 #
-#   bench/compare.sh [--quick | --rounds R] [--size gpt2|tiny] [--precision fp32|bf16]
+#   bench/compare.sh [--quick | --rounds R] [--size NAME] [--precision fp32|bf16]
 #                    [--only NAME...] [--list] [--steps N] [--warmup W] [--max-foreign SHARE]
 #
+# --size         gpt2, llama, or tiny and llama_tiny, which check the script in a minute
 # TESSERA_PEERS  a Python, or its virtual environment, with torch (and deepspeed): their rows
 # LLMC           a directory with llm.c's train_gpt2.c: its row
 # TESSERA_BUILD  where the programs are built (build/)
@@ -23,11 +24,11 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-if [ "$size" != gpt2 ] && [ "$size" != tiny ]; then
-  echo "bench/compare.sh: --size is gpt2 or tiny, not '$size'" >&2
-  exit 2
-fi
-
+case $size in
+  gpt2 | tiny) stages=(0 1 2 3) ;;
+  llama | llama_tiny) stages=(0) ;; # one process
+  *) echo "bench/compare.sh: --size is gpt2, llama, tiny or llama_tiny: '$size'" >&2 && exit 2 ;;
+esac
 case $precision in
   fp32) type=float ;;
   bf16) type=bf16 ;;
@@ -48,17 +49,17 @@ build() {
 }
 
 ours=(mpicxx -std=c++20 -O2 -march=native -fopenmp -DOMPI_SKIP_MPICXX -DMPICH_SKIP_MPICXX -Iinclude)
-if command -v mpicxx >/dev/null && [ -f bench/gpt2.cpp ]; then
+if command -v mpicxx >/dev/null && [ -f bench/step.cpp ]; then
   # One program per stage: a layout is part of the program.
-  for stage in 0 1 2 3; do
-    build "gpt2_${size}_${precision}_zero$stage" "${ours[@]}" "-DTESSERA_SIZE=$size" \
-      "-DTESSERA_POLICIES=Zero<$stage>, Precision<$type>" bench/gpt2.cpp -ldnnl
+  for stage in "${stages[@]}"; do
+    build "step_${size}_${precision}_zero$stage" "${ours[@]}" "-DTESSERA_SIZE=$size" \
+      "-DTESSERA_POLICIES=Zero<$stage>, Precision<$type>" bench/step.cpp -ldnnl
   done
 fi
 if [ -f bench/gemm_bound.cpp ]; then
   build gemm_bound "${ours[@]}" bench/gemm_bound.cpp -ldnnl
 fi
-if [ -n "${LLMC:-}" ]; then
+if [ -n "${LLMC:-}" ] && [[ $size != llama* ]]; then
   # Its Makefile's flags, and OpenMP.
   build llmc "${CC:-cc}" -Ofast -march=native -fopenmp -Wno-unused-result -Wno-unknown-pragmas \
     "-DLLMC=\"$LLMC/train_gpt2.c\"" "-I$LLMC" bench/peers/llmc.c -lm

@@ -6,9 +6,12 @@ import pathlib
 import shutil
 import subprocess
 
+from peers.sizes import SIZES
+
 HERE = pathlib.Path(__file__).resolve().parent
 CORES = len(os.sched_getaffinity(0))
 BOUND, OURS = "gemm bound", "tessera"
+ELSEWHERE = "not for this size"
 
 
 class Contestant:
@@ -17,6 +20,23 @@ class Contestant:
         threads = max(1, CORES // ranks)
         self.environment = {"OMP_NUM_THREADS": str(threads)} | (environment or {})
         self.runs = []  # one dict per round
+
+    @property
+    def absence(self):
+        return self.missing if self.missing in ("", ELSEWHERE) else f"not found: {self.missing}"
+
+
+def everybody(programs, size, precision):
+    """All there are; those of several ranks, and GPT-2 only, sit out a size of one process."""
+    found = [
+        *ours(programs, size, precision),
+        *peers(os.environ.get("TESSERA_PEERS"), programs, size, precision),
+        *llmc(programs, size, precision),
+    ]
+    for c in found:
+        if SIZES[size].one_process and (c.ranks > 1 or c.name == "llm.c"):
+            c.missing = ELSEWHERE
+    return found
 
 
 def ours(programs, size, precision):
@@ -37,10 +57,10 @@ def ours(programs, size, precision):
     bound = "gemm_bound"
     command = [str(programs / bound), "--size", size, "--precision", precision]
     yield Contestant(BOUND, command, missing=why(bound))
-    single = f"gpt2_{size}_{precision}_zero0"
+    single = f"step_{size}_{precision}_zero0"
     yield Contestant(OURS, [str(programs / single)], missing=why(single))
     for stage in (0, 1, 2, 3):
-        program = f"gpt2_{size}_{precision}_zero{stage}"
+        program = f"step_{size}_{precision}_zero{stage}"
         command = ["mpirun", *mpi, "-n", "2", str(programs / program)]
         yield Contestant(f"{OURS} Zero<{stage}>", command, 2, why(program, needs_mpi=True))
 

@@ -1,5 +1,5 @@
 // manual
-/// Only the matrix products of a GPT-2 step, with the library's own product: the time that no step
+/// Only the matrix products of a step, with the library's own product: the time that no step
 /// can beat without a faster product. Prints {"seconds": [...]}, one number per repetition.
 #include <tessera/op/cross_entropy.hpp>
 
@@ -33,10 +33,7 @@ std::vector<Product> products(DType low) {
     all.push_back({{.m = rows, .n = in, .k = out, .in = low, .out = gradient}, times});
     all.push_back({{.m = out, .n = in, .k = rows, .transpose_a = true, .in = low}, times});
   };
-  linear(c, 3 * c, Size::layers, n, low, low);
-  linear(c, c, Size::layers, n, low, low);
-  linear(c, 4 * c, Size::layers, n, low, low);
-  linear(4 * c, c, Size::layers, n, low, low);
+  for (sizes::Product const& p : Size::products) linear(p.in, p.out, Size::layers, n, low, low);
   // The head's products come in these pieces; logits are real, and so are sums over blocks.
   std::int64_t const chunk = loss_chunk(n, v), block = loss_block(v, low);
   linear(c, block, int((n + chunk - 1) / chunk * ((v + block - 1) / block)), chunk, DType::real,
@@ -83,6 +80,14 @@ int main(int argc, char** argv) {
     if (!std::strcmp(argv[i], "--steps")) steps = std::atoi(argv[i + 1]);
     if (!std::strcmp(argv[i], "--warmup")) warmup = std::atoi(argv[i + 1]);
   }
-  size == "tiny" ? measure<sizes::tiny>(low, steps, warmup)
-                 : measure<sizes::gpt2>(low, steps, warmup);
+  if (size == "gpt2")
+    measure<sizes::gpt2>(low, steps, warmup);
+  else if (size == "tiny")
+    measure<sizes::tiny>(low, steps, warmup);
+  else if (size == "llama")
+    measure<sizes::llama>(low, steps, warmup);
+  else if (size == "llama_tiny")
+    measure<sizes::llama_tiny>(low, steps, warmup);
+  else
+    throw Error("unknown size " + size + "; sizes.hpp has them", true);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Where a step's time went: the rows of a trace, by kind, as shares of all ranks' time.
 
-    rows.py TRACE       a file that bench/gpt2 --trace FILE or examples/train --trace wrote
+    rows.py TRACE       a file that bench/step --trace FILE or examples/train --trace wrote
 
 A rank's time is from its first event to its last. What is left of it is `between`: the caller's
 loop, reading data, the log.

@@ -9,7 +9,7 @@ os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", cache)
 
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
-from gpt2 import Contestant, adamw  # noqa: E402
+from contestant import Contestant, adamw  # noqa: E402
 from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 
 dist.init_process_group("gloo")

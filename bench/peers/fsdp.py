@@ -5,7 +5,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-from gpt2 import Contestant, adamw
+from contestant import Contestant, adamw
 
 dist.init_process_group("gloo")
 contestant = Contestant()

@@ -2,7 +2,7 @@
 
 import torch
 
-from gpt2 import Contestant, adamw
+from contestant import Contestant, adamw
 
 contestant = Contestant(compile={"action": "store_true"})
 model = contestant.model()

@@ -7,7 +7,7 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 import deepspeed  # noqa: E402
 import torch  # noqa: E402
 from deepspeed.ops.adam import FusedAdam  # noqa: E402
-from gpt2 import Contestant, adamw, groups  # noqa: E402
+from contestant import Contestant, adamw, groups  # noqa: E402
 
 deepspeed.init_distributed(dist_backend="gloo")
 contestant = Contestant(stage={"type": int, "default": 3})

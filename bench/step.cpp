@@ -1,5 +1,5 @@
 // manual
-/// A GPT-2 training step as bench/compare.py times it: see docs/benchmarks.md for its contract.
+/// A training step as bench/compare.py times it: see docs/benchmarks.md for its contract.
 #include <tessera/run/profile.hpp>
 #include <tessera/run/trace_file.hpp>
 #include <tessera/tessera.hpp>
@@ -21,7 +21,6 @@ using namespace tessera;
 namespace {
 
 using Size = sizes::TESSERA_SIZE;
-using Model = Gpt2<Size::layers, Size::width, Size::heads, Size::vocabulary, Size::tokens>;
 
 struct Asked {
   std::string data{}, trace{};  // trace: a file for the events of all timed steps
@@ -31,7 +30,8 @@ struct Asked {
 
 template <int Ranks>
 void measure(World& world, Asked const& asked) {
-  Trainer<Model, Batch<Size::sequences / Ranks, Size::tokens>, ClipNorm, AdamW, TESSERA_POLICIES>
+  Trainer<Size::Model, Batch<Size::sequences / Ranks, Size::tokens>, ClipNorm, AdamW,
+          TESSERA_POLICIES>
       trainer(world, {.learning_rate = 3e-4,
                       .weight_decay = 0.1,
                       .shuffle = false,
@@ -57,6 +57,11 @@ void measure(World& world, Asked const& asked) {
     std::string const table = profile.text(MachineLimits::measure(trainer.layout.low));
     if (world.root()) std::printf("%s", table.c_str());
   }
+}
+
+template <int Ranks>
+requires(Size::sequences % Ranks != 0) void measure(World&, Asked const&) {
+  throw Error("this size has no sequences for every rank; run it on 1", true);
 }
 
 }  // namespace
