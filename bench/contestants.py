@@ -65,13 +65,19 @@ def ours(programs, size, precision):
         yield Contestant(f"{OURS} Zero<{stage}>", command, 2, why(program, needs_mpi=True))
 
 
+def interpreter(where):
+    """(the Python at TESSERA_PEERS, "") or (None, why there is none)."""
+    if not where:
+        return None, "TESSERA_PEERS is not set"
+    places = pathlib.Path(where) / "bin/python", pathlib.Path(where)
+    python = next((str(p.absolute()) for p in places if p.is_file()), None)
+    missing = f"TESSERA_PEERS={where} is no Python and no virtual environment"
+    return python, "" if python else missing
+
+
 def peers(where, programs, size, precision):
-    python, found = None, {}
-    missing = "TESSERA_PEERS is not set"
-    if where:
-        places = pathlib.Path(where) / "bin/python", pathlib.Path(where)
-        python = next((str(p.absolute()) for p in places if p.is_file()), None)
-        missing = f"TESSERA_PEERS={where} is no Python and no virtual environment"
+    python, missing = interpreter(where)
+    found = {}
     if python:
         probe = (
             "import importlib.metadata as m, json\n"
