@@ -1,6 +1,7 @@
 // manual
-/// Only the matrix products of a step, with the library's own product: the time that no step
-/// can beat without a faster product. Prints {"seconds": [...]}, one number per repetition.
+/// Only the matrix products of a step, with the library's own product: the time that no step can
+/// beat without a faster product. Prints {"seconds": [...], "flops": N}: a number per repetition,
+/// and what each multiplies.
 #include <tessera/op/cross_entropy.hpp>
 
 #include <bit>
@@ -54,6 +55,8 @@ void measure(DType low, int steps, int warmup) {
   std::vector<float> left(a, std::bit_cast<float>(0x3c233c23u)), right(b, left[0]);
   std::vector<float> out(d, 0.f);
   std::vector<std::byte> workspace(static_cast<std::size_t>(Cpu::gemm_workspace));
+  double flops = 0;
+  for (Product const& p : all) flops += 2.0 * p.times * double(p.shape.m * p.shape.n * p.shape.k);
   std::string seconds;
   for (int i = 0; i < warmup + steps; ++i) {
     auto const start = std::chrono::steady_clock::now();
@@ -64,7 +67,7 @@ void measure(DType low, int steps, int warmup) {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (i >= warmup) seconds += (seconds.empty() ? "" : ", ") + std::to_string(s);
   }
-  std::printf("{\"seconds\": [%s]}\n", seconds.c_str());
+  std::printf("{\"seconds\": [%s], \"flops\": %.0f}\n", seconds.c_str(), flops);
 }
 
 }  // namespace
