@@ -23,7 +23,8 @@ constexpr std::int64_t shapes[][2] = {{1, 1}, {8, 8}, {5, 17}, {17, 5}, {64, 48}
 }  // namespace
 
 TEST_CASE("wide, tall and square matrices follow the iteration in double") {
-  for (auto const& [rows, cols] : shapes) {
+  for (auto const& shape : shapes) {
+    std::int64_t const rows = shape[0], cols = shape[1];
     CAPTURE(rows);
     CAPTURE(cols);
     auto const x = values<Real>(rows * cols, 3);
