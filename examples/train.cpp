@@ -1,4 +1,4 @@
-/// Trains a byte-level GPT on a text and writes what happened: see examples/train.sh.
+/// Trains a byte-level language model on a text and writes what happened: see examples/train.sh.
 // manual
 #include <tessera/tessera.hpp>
 
@@ -7,7 +7,7 @@
 #include "report.hpp"
 
 #ifndef TESSERA_POLICIES
-#define TESSERA_POLICIES Zero<3>
+#define TESSERA_POLICIES Zero<3>, Precision<bf16>
 #endif
 #ifndef TESSERA_MODEL
 #define TESSERA_MODEL tiny
@@ -18,7 +18,7 @@ using namespace tessera;
 namespace {
 
 using Choice = models::TESSERA_MODEL;
-using T = Trainer<Choice::Model, Choice::Batch, ClipNorm, AdamW, TESSERA_POLICIES>;
+using T = Trainer<Choice::Model, Choice::Batch, ClipNorm, Choice::Optimizer, TESSERA_POLICIES>;
 
 void train(World& world, Flags const& flags) {
   auto const [train, validation] = Tokens::open(flags.data).split(0.05);

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Builds and trains a GPT on real text: one command, from a fresh clone.
+# Builds and trains a language model on real text: one command, from a fresh clone.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 usage() {
   cat << 'END'
-Trains a byte-level GPT on Shakespeare's plays, or on a text of your own.
+Trains a byte-level language model on Shakespeare's plays, or on a text of your own.
 
   examples/train.sh [--ranks N] [--policies LIST] [--model NAME] [--data FILE] [--out DIR]
                     [-- FLAGS]
 
   --ranks N         processes                       (2)
-  --policies LIST   how the work is laid out        ('Zero<3>'), say 'Zero<2>, Accumulate<4>'
+  --policies LIST   how the work is laid out        ('Zero<3>, Precision<bf16>'), say 'Zero<2>'
   --model NAME      a model of examples/train.cpp   (tiny)
   --data FILE       text, or tokens: .bin holds uint16, .bin32 uint32 (Shakespeare, fetched once)
   --out DIR         where the results go            (out/)
@@ -28,7 +28,7 @@ stop() {
   exit "${2:-1}"
 }
 
-ranks=2 policies='Zero<3>' model=tiny data='' out=$root/out build_only=no
+ranks=2 policies='Zero<3>, Precision<bf16>' model=tiny data='' out=$root/out build_only=no
 while (($#)); do
   case $1 in
     --ranks | --policies | --model | --data | --out)
