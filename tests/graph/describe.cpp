@@ -71,10 +71,10 @@ constexpr bool flops_are_these = [] {
   SegmentInfo const s = describe<Gpt, S>().segments[1];
   double const R = 16, C = width, T = 8, n = R * C;
   double const products = 2 * R * C * (3 * C + C + 4 * C + 4 * C);
-  double const forward = products + 2 * n * T + 2 * 8 * n + 20 * 4 * n + 2 * n;
+  double const forward = products + 2 * n * (T + 1) + 2 * 8 * n + 20 * 4 * n + 2 * n;
   double const sums_for_biases = n * (3 + 1 + 4 + 1);
   double const backward =
-      2 * products + 5 * n * T + 2 * (5 + 10) * n + 4 * n + sums_for_biases + 2 * n;
+      2 * products + 5 * n * (T + 1) + 2 * (5 + 10) * n + 4 * n + sums_for_biases + 2 * n;
   return s.forward_flops == forward && s.backward_flops == backward;
 }();
 static_assert(flops_are_these);

@@ -74,17 +74,17 @@ TEST_CASE_TEMPLATE("five steps along a momentum, ahead of it or not", T, float, 
     }
 }
 
-TEST_CASE("weights in two halves take the same steps") {
+TEST_CASE_TEMPLATE("weights in 16 bits take the same steps", Stored, Halves, Copies) {
   for (std::int64_t const n : lengths) {
     CAPTURE(n);
     State<float> whole(values<float>(n, 1));
-    State<float> split(whole.w);
-    Halves halves(whole.w);
+    State<float> low(whole.w);
+    Stored stored(whole.w);
     for (int t = 1; t <= 5; ++t) {
       auto const g = values<float>(n, std::uint64_t(10 + t));
-      whole.step(g, true), split.step(halves.split(), g, true);
-      CHECK(halves.joined() == whole.w);
-      CHECK(split.m == whole.m);
+      whole.step(g, true), low.step(stored.weights(), g, true);
+      CHECK(stored.joined() == whole.w);
+      CHECK(low.m == whole.m);
     }
   }
 }

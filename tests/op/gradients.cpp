@@ -101,7 +101,7 @@ enum class LossOf { evaluation, first_step };
 template <LossOf What, class T>
 double loss_of(T& trainer, Text const& text) {
   if (What == LossOf::evaluation) return trainer.evaluate(text);
-  trainer.engine().resume_at(0);
+  trainer.engine().resume_at(0, {});
   return trainer.step(text).loss;
 }
 
@@ -147,7 +147,7 @@ void differences_agree(Text const& text, std::size_t each) {
     trainer.set_parameter(path, values);
   }
   double const whole = loss_of<What>(trainer, text);
-  trainer.engine().resume_at(0);
+  trainer.engine().resume_at(0, {});
   CHECK(trainer.step(text).loss == doctest::Approx(whole).epsilon(1e-14));
   int compared = 0;
   for (std::string const& path : trainer.paths()) {
