@@ -78,8 +78,9 @@ TEST_CASE_TEMPLATE("loss and gradients meet the textbook's", T, float, bf16, fp1
   DType const low = dtype_of<T>;
   std::int64_t const width = 40;
   // One block; two and a short one; and tokens that leave a short chunk.
-  for (auto const& [rows, words] :
+  for (auto const& [tokens, vocabulary] :
        {std::pair<std::int64_t, std::int64_t>{9, 100}, {70, 7001}, {100, 2 * 66'000 + 3}}) {
+    std::int64_t const rows = tokens, words = vocabulary;  // as clang captures no bindings
     CAPTURE(rows);
     CAPTURE(words);
     if (words > 3200) CHECK(words % loss_block(words, DType::bf16) != 0);
