@@ -1,27 +1,16 @@
-/// SiLU, x sigmoid(x). Its derivative is computed on the way and kept in place of x.
+/// SiLU, x sigmoid(x).
 #pragma once
 
-#include <tessera/kernels/activation.hpp>
-#include <tessera/op/add.hpp>
+#include <tessera/op/activation.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
 
-struct Silu {
+struct Silu : detail::ActivationRules {
   static constexpr std::string_view name = "silu";
-  static constexpr Traits traits{.extra_overwrites = 0b1, .low_in = 0b1, .low_out = 0b11};
-  static constexpr int extras = 1;  // the slope
-  static constexpr Shape shape(Shape x) { return x; }
-  static constexpr Shape extra(int, Shape x) { return x; }
   static constexpr double flops(Signature const& s) { return 12.0 * double(s.out.count()); }
-  static constexpr void adjoint(auto& d) { d.to(0, apply<Multiply>(d.dy(), d.extra(0))); }
 };
 template <class B>
-struct kernels<Silu, B> {
-  template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Low const> x, View<Low> slope) {
-    team.run(kernel::Silu<Low>{.y = y, .slope = slope, .x = x});
-  }
-};
+struct kernels<Silu, B> : detail::ActivationKernel<kernel::Silu> {};
 static_assert(complete<Silu>);
 
 constexpr Value silu(Value x) {
