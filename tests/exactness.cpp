@@ -3,7 +3,7 @@
 /// Layouts at one data degree give the same bits: weights, gradients and optimizer states.
 #include <tessera/tessera.hpp>
 
-#include "mpi_main.hpp"
+#include "ranks.hpp"
 
 #include <cstring>
 

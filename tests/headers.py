@@ -108,7 +108,8 @@ def main():
         todo += [job(options, p, p, architectures=compilers.CUDA_ARCHITECTURES)
                  for p in tests.programs(".cu")]
     elif options.set == "programs":
-        todo = [job(options, p, p) for p in tests.programs()]
+        mains = sorted((ROOT / "tests" / "main").glob("*.cpp"))
+        todo = [job(options, p, p) for p in [*mains, *tests.programs()]]
     else:
         todo = [job(options, p.resolve(), p.resolve()) for p in options.files]
     compilers.report(what, todo)

@@ -7,7 +7,7 @@
 What a file needs stands in comments among its first lines (`//` in C++, `#` in scripts):
 
     // ranks: 1 2 4     runs under mpirun with 1, then 2, then 4 ranks; so does, without it, what
-                        includes mpi_main.hpp; everything else runs plainly
+                        reaches ranks.hpp; everything else runs plainly
     // double           compiled with -DTESSERA_DOUBLE
     // static           passes by compiling
     // nvcc             also compiled by nvcc
@@ -21,9 +21,12 @@ import pathlib
 import re
 import sys
 
+import compilers
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-APART = ("tests/reject", "tests/consumer", "tests/fixtures")  # compiled by their own tests
+APART = ("tests/reject", "tests/consumer", "tests/fixtures", "tests/main")  # not tests themselves
 FIRST_LINES = 12
+RANKS = ROOT / "tests/ranks.hpp"
 DIRECTIVE = re.compile(r"^(?://|#) (?:(ranks|timeout|args):\s*(.*)"
                        r"|(double|static|nvcc|manual|test))$")
 
@@ -56,13 +59,14 @@ def line(kind, path, folder, found):
         name = f"{folder}/{name}"
     if kind == "program" and "static" in found:
         kind = "static"
-    ranks = found.get("ranks", "1 2 4" if "mpi_main.hpp" in path.read_text() else "0")
-    flags = " ".join(f for f in ("double", "manual") if f in found)
+    under_mpi = kind != "script" and RANKS in compilers.closure(path)
+    ranks = found.get("ranks", "1 2 4" if under_mpi else "0")
+    flags = [f for f in ("double", "manual") if f in found] + ["ranks"] * under_mpi
     arguments = found.get("args", "")
     if "|" in arguments:
         sys.exit(f"{path}: an argument cannot hold a '|'")
     return "|".join([kind, name, path.relative_to(ROOT).as_posix(), ranks,
-                     found.get("timeout", "60"), flags, arguments])
+                     found.get("timeout", "60"), " ".join(flags), arguments])
 
 
 def main():

@@ -1,7 +1,6 @@
 // nvcc
 #include <tessera/core/dtype.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -1,7 +1,6 @@
 // nvcc
 #include <tessera/core/math.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

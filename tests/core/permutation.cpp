@@ -1,6 +1,5 @@
 #include <tessera/core/permutation.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <set>

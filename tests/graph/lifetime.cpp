@@ -3,7 +3,6 @@
 #include <tessera/graph/generate.hpp>
 #include <tessera/layer/gpt2.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <sstream>

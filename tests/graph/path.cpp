@@ -1,6 +1,5 @@
 #include <tessera/graph/path.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 namespace {

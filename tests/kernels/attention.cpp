@@ -1,7 +1,6 @@
 // nvcc
 #include <tessera/kernels/attention.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "attention.hpp"
 #include "check.hpp"
 

@@ -1,8 +1,9 @@
 // nvcc
 #include <tessera/kernels/rms_norm.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "check.hpp"
+
+#include <utility>
 
 using namespace tessera;
 using namespace tessera::test;

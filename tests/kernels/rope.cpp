@@ -1,7 +1,6 @@
 // nvcc
 #include <tessera/kernels/rope.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "check.hpp"
 
 using namespace tessera;

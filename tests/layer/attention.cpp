@@ -3,7 +3,7 @@
 /// Documents in one row are to attention what they are in rows of their own.
 #include <tessera/tessera.hpp>
 
-#include "mpi_main.hpp"
+#include "ranks.hpp"
 
 #include <cmath>
 

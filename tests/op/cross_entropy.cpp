@@ -2,7 +2,6 @@
 /// The loss in chunks of tokens and blocks of the vocabulary, beside the textbook's in double.
 #include <tessera/op/cross_entropy.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "../kernels/check.hpp"
 
 using namespace tessera;

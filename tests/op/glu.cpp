@@ -1,7 +1,6 @@
 #include <tessera/layer/mlp.hpp>
 #include <tessera/op/silu.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include "alone.hpp"

@@ -3,7 +3,7 @@
 // timeout: 120
 #include <tessera/tessera.hpp>
 
-#include "mpi_main.hpp"
+#include "ranks.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,5 @@
 #include <tessera/optimizer/newton_schulz.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "../kernels/check.hpp"
 #include "newton_schulz_reference.hpp"
 

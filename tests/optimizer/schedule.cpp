@@ -2,7 +2,6 @@
 
 #include "../fixtures/fixture.hpp"
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <fstream>

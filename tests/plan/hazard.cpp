@@ -7,7 +7,6 @@
 #include <tessera/plan/verify.hpp>
 #include "toy.hpp"
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <vector>

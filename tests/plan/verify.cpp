@@ -3,7 +3,6 @@
 #include <tessera/plan/words.hpp>
 #include "toy.hpp"
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <array>

@@ -2,7 +2,6 @@
 
 #include "toy.hpp"
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 using namespace tessera;

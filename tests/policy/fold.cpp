@@ -10,7 +10,6 @@
 #include <tessera/policy/reduce.hpp>
 #include <tessera/policy/zero.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 using namespace tessera;

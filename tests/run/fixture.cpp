@@ -1,6 +1,5 @@
 #include "../fixtures/fixture.hpp"
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

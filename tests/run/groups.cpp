@@ -2,7 +2,6 @@
 
 #include <tessera/layer/gpt2.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <map>

@@ -3,7 +3,7 @@
 
 #include <tessera/tessera.hpp>
 
-#include "mpi_main.hpp"
+#include "ranks.hpp"
 
 #include <cstring>
 #include <filesystem>

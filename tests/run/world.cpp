@@ -1,6 +1,6 @@
 #include <tessera/run/world.hpp>
 
-#include "../mpi_main.hpp"
+#include "../ranks.hpp"
 
 #include <cstdlib>
 #include <optional>

@@ -32,6 +32,25 @@ inline bool running() {
   return started && !ended;
 }
 
+/// Where MPI keeps shared windows: Open MPI says so in a control variable, others use /dev/shm.
+/// Slow, up to half a second: Open MPI loads all of its components to answer.
+inline std::string window_folder() {
+  std::string folder = "/dev/shm";
+  int level = 0, index = 0, count = 0;
+  MPI_Query_thread(&level);  // Open MPI takes this call for a change of it
+  if (MPI_T_init_thread(level, &level) != MPI_SUCCESS) return folder;
+  MPI_T_cvar_handle handle{};
+  if (MPI_T_cvar_get_index("osc_sm_backing_directory", &index) == MPI_SUCCESS &&
+      MPI_T_cvar_handle_alloc(index, nullptr, &handle, &count) == MPI_SUCCESS) {
+    std::string text(std::size_t(count) + 1, '\0');
+    if (MPI_T_cvar_read(handle, text.data()) == MPI_SUCCESS && text[0] == '/')
+      folder = text.c_str();
+    MPI_T_cvar_handle_free(&handle);
+  }
+  MPI_T_finalize();
+  return folder;
+}
+
 /// A communicator of this library's own, freed with it.
 class Comm {
  public:

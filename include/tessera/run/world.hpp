@@ -26,6 +26,7 @@ class World {
       : starts_mpi_{start(argc, argv)}, all_(copy(MPI_COMM_WORLD)), node_(neighbours(all_.get())) {
     find_nodes();
     find_domain();
+    if (node_size() > 1) window_folder_ = mpi::window_folder();
   }
   World(World const&) = delete;
   World& operator=(World const&) = delete;
@@ -39,6 +40,9 @@ class World {
   MPI_Comm node() const { return node_.get(); }
   int node_rank() const { return node_.rank(); }
   int node_size() const { return node_.size(); }
+
+  /// Where MPI keeps the windows of this machine's ranks; empty if there is one rank.
+  std::string const& window_folder() const { return window_folder_; }
 
   /// Neighbours in rank that share one window: all of a node, or what TESSERA_DOMAIN says.
   int domain() const { return domain_; }
@@ -75,6 +79,7 @@ class World {
   mpi::Comm all_, node_;
   bool alike_ = false;  // nodes have equally many ranks, each node's contiguous in rank
   int domain_ = 1;
+  std::string window_folder_;
   int processors_ = 1;  // that the ranks of this node may use together
 };
 

@@ -1,7 +1,6 @@
 // nvcc
 #include <tessera/backend/cpu/attention.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "../../kernels/attention.hpp"
 #include "../../kernels/check.hpp"
 

@@ -1,6 +1,6 @@
 #include <tessera/backend/cpu/collective.hpp>
 
-#include "../../mpi_main.hpp"
+#include "../../ranks.hpp"
 
 #include <chrono>
 #include <cmath>

@@ -1,6 +1,6 @@
 #include <tessera/backend/cpu/domain.hpp>
 
-#include "../../mpi_main.hpp"
+#include "../../ranks.hpp"
 
 #include <chrono>
 #include <cstdlib>
@@ -121,7 +121,7 @@ TEST_CASE("a window larger than the shared memory is refused on every rank, with
     CHECK(error.everywhere());
   }
   INFO(sentence);
-  CHECK(sentence.find("bytes in " + window_folder() + ", which has ") != std::string::npos);
+  CHECK(sentence.find("bytes in " + world().window_folder() + ", which has ") != std::string::npos);
   CHECK(sentence.find("--shm-size") != std::string::npos);
   CHECK(sentence.find("TESSERA_DOMAIN=1") != std::string::npos);
 }

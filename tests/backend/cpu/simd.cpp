@@ -1,7 +1,6 @@
 // nvcc
 #include <tessera/backend/cpu/tile.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include "../../kernels/check.hpp"
 
 #include <limits>

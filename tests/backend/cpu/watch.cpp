@@ -1,6 +1,6 @@
 #include <tessera/backend/cpu/watch.hpp>
 
-#include "../../mpi_main.hpp"
+#include "../../ranks.hpp"
 
 #include <spawn.h>
 #include <sys/wait.h>

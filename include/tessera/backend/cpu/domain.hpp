@@ -66,7 +66,7 @@ class Domain {
   /// Why this machine cannot give its domains their windows, in a sentence.
   static std::optional<std::string> shortage(World const& world, int ranks, Bytes bytes) {
     if (ranks == 1) return {};
-    std::string const folder = window_folder();
+    std::string const& folder = world.window_folder();
     Bytes const window = bytes + ranks * (Bytes(sizeof(Arrival)) + page_bytes) + 2 * page_bytes;
     Bytes const needed = world.node_size() / ranks * window + small_windows;
     Bytes const free = free_bytes(folder);

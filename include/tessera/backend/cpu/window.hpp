@@ -19,23 +19,6 @@ namespace tessera::inline TESSERA_SETTING {
 inline constexpr Bytes page_bytes = 4096;
 inline constexpr Bytes huge_page_bytes = Bytes(2) << 20;
 
-/// Where MPI keeps shared windows: Open MPI says so in a control variable, others use /dev/shm.
-inline std::string window_folder() {
-  std::string folder = "/dev/shm";
-  int provided = 0, index = 0, count = 0;
-  if (MPI_T_init_thread(MPI_THREAD_SINGLE, &provided) != MPI_SUCCESS) return folder;
-  MPI_T_cvar_handle handle{};
-  if (MPI_T_cvar_get_index("osc_sm_backing_directory", &index) == MPI_SUCCESS &&
-      MPI_T_cvar_handle_alloc(index, nullptr, &handle, &count) == MPI_SUCCESS) {
-    std::string text(std::size_t(count) + 1, '\0');
-    if (MPI_T_cvar_read(handle, text.data()) == MPI_SUCCESS && text[0] == '/')
-      folder = text.c_str();
-    MPI_T_cvar_handle_free(&handle);
-  }
-  MPI_T_finalize();
-  return folder;
-}
-
 /// Bytes that a file in `folder` may still take.
 inline Bytes free_bytes(std::string const& folder) {
   struct statvfs fs {};

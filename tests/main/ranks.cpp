@@ -1,8 +1,5 @@
-/// The main of a test that runs under mpirun: rank 0 reports, the others only when they fail.
-/// Include it once, instead of doctest.h.
-#pragma once
-
-#include <tessera/run/world.hpp>
+/// The main of tests under mpirun: rank 0 reports, the others only when they fail.
+#include "../ranks.hpp"
 
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
@@ -13,22 +10,10 @@
 #include <string>
 
 namespace tessera::test {
+namespace {
 
-inline World* the_world = nullptr;
-inline std::ostringstream unseen;  // what ranks other than 0 report
-
-inline World& world() {
-  return *the_world;
-}
-
-/// The suite of tests that mean nothing on one rank: such a run leaves it out by
-/// --test-suite-exclude="several ranks".
-inline doctest::test_suite const several_ranks("several ranks");
-
-/// A test that has too few ranks to show anything fails.
-inline void needs_ranks(int ranks) {
-  REQUIRE_MESSAGE(world().size() >= ranks, "this test needs mpirun -n " << ranks);
-}
+World* the_world = nullptr;
+std::ostringstream unseen;  // what ranks other than 0 report
 
 /// A failed rank may have left its test early, so the next collective call would mix two tests: the
 /// run ends with the first test case that fails on any rank.
@@ -54,6 +39,12 @@ struct EndsTogether : doctest::IReporter {
   std::string name;
 };
 REGISTER_LISTENER("ends_together", 1, EndsTogether);
+
+}  // namespace
+
+World& world() {
+  return *the_world;
+}
 
 }  // namespace tessera::test
 

@@ -1,0 +1,3 @@
+/// The main of tests that run alone.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
