@@ -168,6 +168,8 @@ class Trainer {
                       std::to_string(layout.sequences) + " sequences times " +
                       std::to_string(data) + " data ranks; change N, Batch or the number of ranks",
                   true);
+    if (layout.strict > 0 && sample_tree(layout.strict, micros_of(layout, data), data).leaves == 0)
+      throw Error(no_tree(micros_of(layout, data) * data, data), true);
     Plan p = plan(mesh);
     if (mesh.domain > 1 && !Domain::fits(world, mesh.domain, place(p).window_bytes())) {
       if (world.root())
@@ -183,6 +185,14 @@ class Trainer {
     if (Fault const fault = verify(p))
       throw Error("this plan " + std::string(word(fault.what)) + "; please report it", true);
     return p;
+  }
+
+  static std::string no_tree(std::int64_t samples, int data) {
+    std::int64_t const leaf = leaf_of(samples, layout.strict);
+    return "Strict<" + std::to_string(layout.strict) + ">: a global batch of " +
+           std::to_string(samples) + " samples is " + std::to_string(samples / leaf) +
+           " groups of " + std::to_string(leaf) + ", which " + std::to_string(data) +
+           " data ranks do not divide; use a power of two of ranks and at least one group for each";
   }
 
   Engine engine_;

@@ -42,5 +42,6 @@ TEST_CASE("plans read as before") {
   check_golden("plan_across_sums.txt", render(toy::plan(1, {4, 2}, Step, 1, 3, Across::sums)));
   check_golden("plan_across_matrices.txt",
                render(toy::plan(1, {4, 2}, Step, 1, 3, Across::matrices)));
+  check_golden("plan_strict.txt", render(toy::strict_plan(1, {4, 2}, 8, 2)));
   check_golden("plan_evaluate.txt", render(evaluate_plan(toy::plan(3, {4, 2}, Micro, 2), 3)));
 }

@@ -62,4 +62,13 @@ constexpr Plan plan(int zero, Mesh mesh, Reduction reduce = Reduction::automatic
   return make_plan(facts(layers), l, mesh);
 }
 
+/// Of samples, one a micro-batch.
+constexpr Plan strict_plan(int zero, Mesh mesh, int micros, int group = 1) {
+  Layout l = layout(zero, Step, micros);
+  Facts f = facts();
+  l.strict = group;
+  l.sequences = f.sequences = 1;
+  return make_plan(f, l, mesh);
+}
+
 }  // namespace toy

@@ -23,6 +23,9 @@ namespace {
 /// With optimizers that need no more than an element; then with those that work across tensors.
 template <class F>
 void each_plan(F f) {
+  for (int zero = 0; zero < 4; ++zero)
+    for (Mesh mesh : {Mesh{1, 1}, Mesh{4, 4}, Mesh{4, 2}, Mesh{4, 1}})
+      for (int micros : {1, 2, 8}) f(toy::strict_plan(zero, mesh, micros));
   for (Across across : {Across::sums, Across::matrices})
     for (int zero = 0; zero < 4; ++zero)
       for (Reduction mode : {Step, Micro})

@@ -61,6 +61,8 @@ TEST_CASE("a run fills every buffer of its plan to the last byte") {
   check_arena<AdamW, Zero<2>>();
   check_arena<AdamW, Zero<3>>();
   check_arena<AdamW, Zero<3>, Accumulate<2>, Reduce<Step>>();
+  check_arena<AdamW, Strict<>, Zero<0>>();
+  check_arena<AdamW, Strict<2>, Accumulate<4>, Zero<3>>();
   check_arena<Lamb, Zero<0>>();
   check_arena<Lamb, Zero<3>>();
   check_arena<Muon, Zero<0>>();

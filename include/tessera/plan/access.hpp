@@ -145,6 +145,8 @@ constexpr void each_access(Plan const& p, Buffers const& b, Instruction const& i
       f(Access{slots ? b.of(Buffers::whole_gradients, in.flat, layer) : gradient,
                slots ? Reach::whole : Reach::others, true});
       break;
+    case Do::merge:
+    case Do::merge_uses: f(Access{gradient, Reach::whole, true}); break;
     case Do::norm: f(Access{gradient, Reach::own, false}); break;
     case Do::gather_update:
       if (p.mesh.domains() > 1) f(Access{b.update(), Reach::own, true});

@@ -103,6 +103,7 @@ constexpr int first_trained(Facts const& facts) {
 /// Segments that contribute to a flat's gradient: backward starts at `first` and ends at `last`.
 struct Contributors {
   int first = -1, last = -1;
+  int segments = 0;
   int count = 0;  // contributions per layer of the flat and micro-batch
 };
 constexpr Contributors contributors(Facts const& facts, int flat) {
@@ -112,6 +113,7 @@ constexpr Contributors contributors(Facts const& facts, int flat) {
       if (u.flat == flat && u.gradient) {
         if (c.first < 0) c.first = s;
         c.last = s;
+        ++c.segments;
         c.count += facts.flats[flat].layers == 1 ? facts.segments[s].layers : 1;
       }
   return c;

@@ -7,20 +7,22 @@
 namespace tessera::inline TESSERA_SETTING {
 /// One kind of buffer, in the order in which they lie in their arena.
 enum class Family : std::uint8_t {
-  weights,          // whole, or a rank's part
-  gathered,         // slots that gathers fill
-  gradients,        // whole; a reduce leaves the rank's part in place
-  gradient_slots,   // of one turn, until its reduce
-  gradient_shares,  // the rank's reduced part
-  whole_gradients,  // what gather_gradient fills when backward writes slots
-  optimizer,        // states, of what this rank steps
-  boundary,         // outputs between layers
+  weights,            // whole, or a rank's part
+  gathered,           // slots that gathers fill
+  gradients,          // whole; a reduce leaves the rank's part in place
+  use_gradients,      // of a tied flat's other segments, as long as they stay apart
+  partial_gradients,  // sums over samples that wait for their neighbours
+  gradient_slots,     // of one turn, until its reduce
+  gradient_shares,    // the rank's reduced part
+  whole_gradients,    // what gather_gradient fills when backward writes slots
+  optimizer,          // states, of what this rank steps
+  boundary,           // outputs between layers
   boundary_gradients,
   kept,       // forward values that backward reads
   scratch,    // of one layer
   workspace,  // of one kernel
   batch,      // tokens and targets
-  exchange,   // other domains' parts of a gradient, summed in rank order
+  exchange,   // other domains' parts of a gradient,
   norms,      // sums of squares, losses and tokens of every rank
   sums,       // of squares over every rank's parts of tensors
   update      // of a layer's matrices, whole, while it is orthogonalised
@@ -109,28 +111,17 @@ constexpr Bytes largest_part(Plan const& p) {
 
 }  // namespace detail
 
-/// Entries of one rank in the norm table: a sum of squares per trainable layer, loss, tokens.
-constexpr int norm_entries(Plan const& p) {
-  int n = 2;
-  for (FlatInfo const& f : p.facts.flats) n += f.trainable ? f.layers : 0;
-  return n;
-}
-/// Index of a layer's sum of squares; loss and tokens are the last two entries.
-constexpr int norm_entry(Plan const& p, int flat, int layer) {
-  int n = layer;
-  for (int f = 0; f < flat; ++f) {
-    FlatInfo const& other = p.facts.flats[std::size_t(f)];
-    n += other.trainable ? other.layers : 0;
-  }
-  return n;
-}
-
 /// Index of the sums of a layer's first tensor in one rank's row of the table of sums.
 constexpr int sum_entry(Plan const& p, int flat, int layer) {
   return trained_tensors(p.facts, flat) + layer * p.facts.flats[std::size_t(flat)].tensors;
 }
 
 namespace detail {
+
+/// Sums over samples that wait for a neighbour, of each use of a flat.
+constexpr int waiting(Plan const& p) {
+  return p.layout.strict > 0 ? p.tree().accumulators() - 1 : 0;
+}
 
 constexpr Sized sized(Plan const& p, Family family) {
   bool const d = p.sharded(), near = p.shares_memory(), slots = p.reduces_slots();
@@ -151,6 +142,16 @@ constexpr Sized sized(Plan const& p, Family family) {
     case Family::gradients:
       if (slots) return {};
       return {d ? rank : Arena::own, real * flat_elements(p, true, true)};
+    case Family::partial_gradients:
+      for (int f = 0; f < p.flats(); ++f)
+        if (FlatInfo const& flat = p.facts.flats[std::size_t(f)]; flat.trainable)
+          sum += real * flat.layers * p.whole_elements(f) * p.uses(f) * waiting(p);
+      return {Arena::own, sum};
+    case Family::use_gradients:
+      for (int f = 0; f < p.flats(); ++f)
+        if (p.facts.flats[std::size_t(f)].trainable)
+          sum += real * p.whole_elements(f) * (p.uses(f) - 1);
+      return {d ? rank : Arena::own, sum};
     case Family::gradient_slots: {
       if (!slots) return {};
       SlotBytes const b = slot_bytes(p, true);
@@ -189,8 +190,7 @@ constexpr Sized sized(Plan const& p, Family family) {
     case Family::batch: return {Arena::own, aligned(p.facts.batch)};
     case Family::exchange:
       return {Arena::own, d ? (p.mesh.data - p.mesh.domain) * largest_part(p) : 0};
-    case Family::norms:
-      return {Arena::own, aligned(Bytes(sizeof(double)) * norm_entries(p) * p.mesh.data)};
+    case Family::norms: return {Arena::own, aligned(Bytes(sizeof(StepSums)) * p.mesh.data)};
     case Family::sums:
       if (p.layout.across != Across::sums) return {};
       return {Arena::own, aligned(tensor_sums(p.facts) * p.mesh.data)};

@@ -26,6 +26,7 @@ struct Layout {
   std::int64_t global_batch = 0;  // sequences per step over all ranks; 0: accumulate counts
   int zero = 0;
   Reduction reduce = Reduction::automatic;
+  int strict = 0;  // samples of a leaf of the tree that sums gradients; 0: no tree
   bool clip = false;
   DType low = DType::real;          // what weights and activations are stored in
   Bytes real = sizeof(Real);        // of a gradient and an optimizer state
@@ -44,6 +45,7 @@ struct Layout {
   /// Whole gradients cost memory but cross once; shares of Zero<2> and up only pay per micro-batch.
   constexpr Reduction reduction() const {
     if (reduce != Reduction::automatic) return reduce;
+    if (strict > 0) return Reduction::step;
     return zero >= 2 ? Reduction::micro : Reduction::step;
   }
 };

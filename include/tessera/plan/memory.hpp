@@ -59,6 +59,27 @@ class Placement {
         flat_layer(p_.facts.flats[std::size_t(flat)], layer) * layer_elements(flat, whole);
     return at * (f == Family::weights ? p_.layout.weight() : p_.layout.real);
   }
+  /// Use number `use` of a flat, from 1; number 0 is the flat's gradient.
+  constexpr Bytes use_gradient(int flat, int use) const {
+    std::int64_t at = (use - 1) * layer_elements(flat, true);
+    for (int f = 0; f < flat; ++f)
+      if (p_.facts.flats[std::size_t(f)].trainable)
+        at += (p_.uses(f) - 1) * layer_elements(f, true);
+    return at * p_.layout.real;
+  }
+  /// A sum over samples that waits, number `waiting` of a use of a flat's layer, from 1.
+  constexpr Bytes partial(int flat, int layer, int use, int waiting) const {
+    int const most = detail::waiting(p_);
+    std::int64_t const index =
+        (flat_layer(p_.facts.flats[std::size_t(flat)], layer) * p_.uses(flat) + use) *
+            std::int64_t(most) +
+        waiting - 1;
+    std::int64_t at = index * layer_elements(flat, true);
+    for (int f = 0; f < flat; ++f)
+      if (FlatInfo const& other = p_.facts.flats[std::size_t(f)]; other.trainable)
+        at += other.layers * p_.uses(f) * std::int64_t(most) * layer_elements(f, true);
+    return at * p_.layout.real;
+  }
   /// One state of a flat's layer: states of a layer lie one behind the other, and behind them what
   /// makes 16-bit weights exact, as state number `Plan::states(flat)`.
   constexpr Bytes state(int flat, int layer, int state) const {
@@ -96,8 +117,8 @@ class Placement {
             aligned(p_.facts.segments[std::size_t(s)].kept);
     return at + layer * aligned(p_.facts.segments[std::size_t(segment)].kept);
   }
-  /// A rank's entries in the norm table.
-  constexpr Bytes norms(int rank) const { return Bytes(sizeof(double)) * rank * norm_entries(p_); }
+  /// A rank's place in the table of norms and losses.
+  constexpr Bytes norms(int rank) const { return rank * Bytes(sizeof(StepSums)); }
   /// A rank's sums over its parts of tensors.
   constexpr Bytes sums(int rank) const { return rank * tensor_sums(p_.facts); }
 

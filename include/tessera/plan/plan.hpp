@@ -1,10 +1,18 @@
 /// make_plan: facts, layout and mesh to the table of what every rank does in a step.
 #pragma once
 
+#include <tessera/core/exact_sum.hpp>
 #include <tessera/plan/hazard.hpp>
+#include <tessera/plan/strict.hpp>
 #include <tessera/plan/zero.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
+
+/// What a step's ranks tell one another about their samples and their parts of the gradient.
+struct StepSums {
+  ExactSum squares{}, loss{};
+  double valid = 0;  // targets that are not ignored
+};
 
 /// What one rank alone would do.
 constexpr std::vector<Row> baseline(Plan const& p) {
@@ -25,12 +33,8 @@ constexpr std::vector<Row> baseline(Plan const& p) {
     if (s == segments - 1) compute(Pass::backward, s, Do::forward);
     if (s >= trained) compute(Pass::backward, s, Do::backward);
   }
-  std::int64_t losses = 2;  // a rank's loss and its valid tokens
-  if (train) {
-    update(Do::norm);
-    for (FlatInfo const& f : p.facts.flats) losses += f.trainable ? f.layers : 0;
-  }
-  Bytes const exchanged = (p.mesh.data - 1) * losses * Bytes(sizeof(double));
+  if (train) update(Do::norm);
+  Bytes const exchanged = (p.mesh.data - 1) * Bytes(sizeof(StepSums));
   rows.push_back(
       {.pass = Pass::update, .op = Do::exchange, .payload = exchanged, .copied = exchanged});
   if (train && p.layout.across == Across::sums) update(Do::prepare);
@@ -54,14 +58,16 @@ constexpr Plan outline(Facts const& facts, Layout const& layout, Mesh mesh,
          .mode = layout.reduction()};
   if (p.micros < 1)
     throw "GlobalBatch<N>: N is not a multiple of Sequences times the data degree; change one";
+  if (kind == Kind::train && layout.strict > 0 && p.tree().leaves == 0)
+    throw "Strict<Group>: data ranks must divide the groups of samples; change one";
   return p;
 }
 
-/// Every rewrite, in the one order: Zero, then barriers and waits.
+/// Every rewrite, in the one order: Strict, Zero, then barriers and waits.
 constexpr Plan make_plan(Facts const& facts, Layout const& layout, Mesh mesh,
                          Kind kind = Kind::train) {
   Plan p = outline(facts, layout, mesh, kind);
-  p.rows = shard_data(p, baseline(p));
+  p.rows = shard_data(p, add_merges(p, baseline(p)));
   p.index();
   mend_hazards(p);
   return p;

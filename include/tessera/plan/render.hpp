@@ -130,20 +130,27 @@ inline std::string render(Plan const& p) {
   detail::render_model(p, out);
   detail::line(out, "ranks       " + detail::count(p.mesh.data, "data rank") + " in " +
                         detail::count(p.mesh.domains(), "memory domain"));
-  detail::line(out, "policies    " +
-                        std::string(p.layout.low == DType::bf16   ? "Precision<bf16>, "
-                                    : p.layout.low == DType::fp16 ? "Precision<fp16>, "
-                                                                  : "") +
-                        "Zero<" + std::to_string(p.layout.zero) + ">" +
-                        (train ? std::string(", Reduce<") +
-                                     (p.mode == Reduction::step ? "Step" : "Micro") + ">"
-                               : "") +
-                        (p.layout.clip ? ", ClipNorm" : ""));
+  detail::line(
+      out,
+      "policies    " +
+          std::string(p.layout.low == DType::bf16   ? "Precision<bf16>, "
+                      : p.layout.low == DType::fp16 ? "Precision<fp16>, "
+                                                    : "") +
+          "Zero<" + std::to_string(p.layout.zero) + ">" +
+          (train ? std::string(", Reduce<") + (p.mode == Reduction::step ? "Step" : "Micro") + ">"
+                 : "") +
+          (p.layout.clip ? ", ClipNorm" : "") +
+          (train && p.layout.strict > 0 ? ", Strict<" + std::to_string(p.layout.strict) + ">"
+                                        : ""));
   detail::render_precision(p.layout.low, out);
   detail::line(out, "each rank   " + std::to_string(p.micros) +
                         (p.micros == 1 ? " micro-batch" : " micro-batches") + " of " +
                         std::to_string(p.facts.sequences) + " x " + std::to_string(p.facts.tokens) +
                         " tokens, one after another");
+  if (train && p.layout.strict > 0)
+    detail::line(
+        out, "gradients   of " + detail::count(p.tree().leaf, "sample") + " added in order, then " +
+                 detail::count(p.tree().leaves * p.mesh.data, "such sum") + " by a binary tree");
   out += "\n";
   detail::line(out, "    " + detail::column("what", 15) + detail::column("of", 12) +
                         detail::right("times", 7) + detail::right("payload", 10) +

@@ -15,8 +15,11 @@ enum class Do : std::uint8_t {
   release,          // and are no longer read
   forward,          // of a segment
   backward,         // of a segment
+  merge,            // subtrees that a micro-batch completes, under Strict, become one sum
+  merge_uses,       // the sums of a tied flat's segments become one
   barrier,          // of the ranks that share memory
-  reduce,           // a rank sums its part of a flat's gradient over all ranks, in rank order
+  reduce,           // a rank sums its part of a flat's gradient over all ranks, by halves; under
+                    // Strict each use of a tied flat, and then these
   gather_gradient,  // every rank's reduced part, to every rank
   norm,             // sums of squares of a rank's part of a flat's gradient
   exchange,         // norms and losses of all ranks, to every rank

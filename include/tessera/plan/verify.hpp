@@ -21,6 +21,7 @@ enum class Wrong : std::uint8_t {
   release_without_gather,
   weights_not_released,
   gradient_not_complete,  // reduced or used before everybody contributed
+  gradient_merged_twice,
   gradient_not_reduced,
   gradient_reduced_twice,
   gradient_not_gathered,
@@ -128,6 +129,10 @@ class Structure {
         }
         if (p_.exchanges_sums() && sums_ == 0) return Wrong::sums_missing;
         return of(in).steps++ == 0 ? Wrong::nothing : Wrong::step_twice;
+      case Do::merge: return merge(in);
+      case Do::merge_uses:
+        if (!merged(in.flat, in.layer)) return Wrong::gradient_not_complete;
+        return of(in).joins++ == 0 ? Wrong::nothing : Wrong::gradient_merged_twice;
       case Do::barrier: return Wrong::nothing;
     }
     return Wrong::nothing;
@@ -165,6 +170,7 @@ class Structure {
   struct Flat {
     int contributions = 0, reduces = 0, gathered = 0, norms = 0, prepares = 0, steps = 0;
     int published = 0, updates = 0, orthogonal = 0;
+    int merges = 0, joins = 0;  // under Strict
   };
 
   constexpr Flat& of(Instruction const& in) { return at(in.flat, in.layer); }
@@ -188,9 +194,33 @@ class Structure {
   constexpr int expected(int flat) const {
     return contributors(p_.facts, flat).count * (p_.reduces_slots() ? 1 : p_.micros);
   }
+  /// Has every sum over samples that a step needs been made?
+  constexpr bool merged(int flat, int layer) const {
+    bool const tree = p_.layout.strict > 0 && p_.tree().leaves > 1;
+    return at(flat, layer).merges == (tree ? contributors(p_.facts, flat).segments * p_.micros : 0);
+  }
+  constexpr bool complete(int flat, int layer) const {
+    Flat const& f = at(flat, layer);
+    bool const joins = !p_.sharded() && p_.uses(flat) > 1;
+    return f.contributions == expected(flat) && merged(flat, layer) && f.joins == int(joins);
+  }
+  /// Once per segment and micro-batch, behind all that the segment contributes.
+  constexpr Wrong merge(Instruction const& in) {
+    Flat& f = of(in);
+    Contributors const c = contributors(p_.facts, in.flat);
+    int merges = c.segments * in.micro, contributions = c.count * in.micro;
+    for (int s = in.segment; s < p_.segments(); ++s)
+      for (FlatUse const& u : p_.facts.segments[std::size_t(s)].flats)
+        if (u.flat == in.flat && u.gradient) {
+          bool const shared = p_.facts.flats[std::size_t(u.flat)].layers == 1;
+          ++merges, contributions += shared ? p_.facts.segments[std::size_t(s)].layers : 1;
+        }
+    if (f.contributions != contributions) return Wrong::gradient_not_complete;
+    return ++f.merges == merges ? Wrong::nothing : Wrong::gradient_merged_twice;
+  }
   constexpr bool reduced(int flat, int layer) const {
     Flat const& f = at(flat, layer);
-    if (!p_.sharded()) return f.contributions == expected(flat);
+    if (!p_.sharded()) return complete(flat, layer);
     return f.reduces == (p_.mode == Reduction::micro ? p_.micros : 1);
   }
   constexpr Wrong reads(Instruction const& in) {
@@ -238,7 +268,7 @@ class Structure {
   }
   constexpr Wrong reduce(Instruction const& in) {
     if (reduced(in.flat, in.layer)) return Wrong::gradient_reduced_twice;
-    if (of(in).contributions != expected(in.flat)) return Wrong::gradient_not_complete;
+    if (!complete(in.flat, in.layer)) return Wrong::gradient_not_complete;
     of(in).contributions = 0;
     ++of(in).reduces;
     return Wrong::nothing;

@@ -6,6 +6,7 @@
 #include <tessera/plan/facts.hpp>
 #include <tessera/plan/layout.hpp>
 #include <tessera/plan/row.hpp>
+#include <tessera/plan/sample_tree.hpp>
 
 #include <vector>
 
@@ -49,6 +50,20 @@ struct Plan {
   }
   constexpr int states(int flat) const {
     return orthogonalizes(flat) ? layout.matrix_states : layout.states;
+  }
+  /// How the gradients of a rank's micro-batches, which are samples then, are added.
+  constexpr SampleTree tree() const { return sample_tree(layout.strict, micros, mesh.data); }
+  /// Gradients of a flat that stay apart until each is summed over all samples.
+  constexpr int uses(int flat) const {
+    return layout.strict > 0 ? contributors(facts, flat).segments : 1;
+  }
+  /// The one that a segment's backward makes.
+  constexpr int use(int segment, int flat) const {
+    int before = 0;
+    for (int s = 0; s < segment && layout.strict > 0; ++s)
+      for (FlatUse const& u : facts.segments[std::size_t(s)].flats)
+        before += u.flat == flat && u.gradient;
+    return before;
   }
   /// Backward writes into slots that a reduce empties after each turn.
   constexpr bool reduces_slots() const { return sharded() && mode == Reduction::micro; }
@@ -235,11 +250,12 @@ constexpr std::int64_t executions(Plan const& p, Row const& r) {
 /// Does this backward add to the gradient of `flat`, or write it first? And a reduce to its share?
 constexpr bool accumulates(Plan const& p, Instruction const& in, int flat) {
   if (in.op == Do::reduce) return p.reduces_slots() && in.micro > 0;
-  if (!p.reduces_slots() && in.micro > 0) return true;
-  Contributors const c = contributors(p.facts, flat);
+  bool const strict = p.layout.strict > 0;
+  if (strict ? !p.tree().opens(in.micro) : !p.reduces_slots() && in.micro > 0) return true;
+  int const first = strict ? in.segment : contributors(p.facts, flat).first;
   bool const one_for_all = p.facts.flats[std::size_t(flat)].layers == 1;
-  int const first_layer = p.facts.segments[std::size_t(c.first)].layers - 1;
-  return in.segment != c.first || (one_for_all && in.layer != first_layer);
+  int const first_layer = p.facts.segments[std::size_t(first)].layers - 1;
+  return in.segment != first || (one_for_all && in.layer != first_layer);
 }
 
 }  // namespace tessera::inline TESSERA_SETTING

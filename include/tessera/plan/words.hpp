@@ -16,6 +16,8 @@ constexpr std::string_view word(Do op) {
     case Do::release: return "release";
     case Do::forward: return "forward";
     case Do::backward: return "backward";
+    case Do::merge: return "merge";
+    case Do::merge_uses: return "merge uses";
     case Do::barrier: return "barrier";
     case Do::reduce: return "reduce";
     case Do::gather_gradient: return "gather gradient";
@@ -55,6 +57,8 @@ constexpr std::string_view word(Family family) {
     case Family::weights: return "weights";
     case Family::gathered: return "gathered weights";
     case Family::gradients: return "gradients";
+    case Family::use_gradients: return "gradients of uses";
+    case Family::partial_gradients: return "partial gradients";
     case Family::gradient_slots: return "gradient slots";
     case Family::gradient_shares: return "gradient shares";
     case Family::whole_gradients: return "whole gradients";
@@ -95,6 +99,7 @@ constexpr std::string_view word(Wrong what) {
     case Wrong::release_without_gather: return "releases weights that were not gathered";
     case Wrong::weights_not_released: return "never releases gathered weights";
     case Wrong::gradient_not_complete: return "reduces a gradient before all of it is there";
+    case Wrong::gradient_merged_twice: return "adds up the samples of a gradient twice";
     case Wrong::gradient_not_reduced: return "uses a gradient that was not reduced";
     case Wrong::gradient_reduced_twice: return "reduces or gathers a gradient twice";
     case Wrong::gradient_not_gathered: return "steps whole weights with a part of the gradient";

@@ -52,7 +52,8 @@ constexpr Row gather_update_row(Plan const& p, Row const& before) {
 }
 
 constexpr Row reduce_row(Plan const& p, Row const& after, int flat, Do op) {
-  Bytes const others = (p.mesh.data - 1) * p.part_elements(flat) * p.layout.real;
+  int const sums = op == Do::reduce ? p.uses(flat) : 1;
+  Bytes const others = sums * (p.mesh.data - 1) * p.part_elements(flat) * p.layout.real;
   return {.pass = after.pass,
           .segment = after.segment,
           .flat = flat,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tessera/policy/policy.hpp>
+#include <tessera/policy/strict.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
 namespace rule {
@@ -94,10 +95,22 @@ struct Singles {
   static constexpr bool sound = ((sizeof(IsSingle<P, P...>) > 0) && ...);
 };
 template <class... P>
-struct Agree : rule::BatchIsGiven<named<P...>("Batch")>,
-               rule::OneOptimizer<(0 + ... + int(optimizes<P>()))>,
-               rule::AccumulateOrGlobalBatch<named<P...>("Accumulate"), named<P...>("GlobalBatch")>,
-               rule::FrozenAtMost<named<P...>("Frozen"), most_frozen> {};
+constexpr Layout all_set() {
+  Layout layout;
+  (P::set(layout), ...);
+  split_samples(layout);
+  return layout;
+}
+template <bool IsStrict, Reduction Reduce, Across A>
+struct StrictAgrees : rule::StrictReducesOnce<(IsStrict && Reduce == Micro)>,
+                      rule::StrictTakesNoSums<(IsStrict && A == Across::sums)> {};
+template <class... P>
+struct Agree
+    : rule::BatchIsGiven<named<P...>("Batch")>,
+      rule::OneOptimizer<(0 + ... + int(optimizes<P>()))>,
+      rule::AccumulateOrGlobalBatch<named<P...>("Accumulate"), named<P...>("GlobalBatch")>,
+      StrictAgrees<(all_set<P...>().strict > 0), all_set<P...>().reduce, all_set<P...>().across>,
+      rule::FrozenAtMost<named<P...>("Frozen"), most_frozen> {};
 
 }  // namespace detail
 
@@ -106,9 +119,7 @@ template <class... Policies>
 constexpr Layout fold() {
   static_assert(detail::AreSound<Policies...>::sound && detail::Singles<Policies...>::sound &&
                 sizeof(detail::Agree<Policies...>) > 0);
-  Layout layout;
-  (Policies::set(layout), ...);
-  return layout;
+  return detail::all_set<Policies...>();
 }
 
 }  // namespace tessera::inline TESSERA_SETTING

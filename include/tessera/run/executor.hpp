@@ -135,7 +135,7 @@ class Executor {
   void begin(Plan const& plan, Batches const& batches) {
     plan_ = &plan, batches_ = &batches;
     turnout_ = {};
-    loss_ = 0, valid_ = 0;
+    sums_ = {};
   }
 
   void record(Plan const& p, Instruction const& in, std::int64_t start) {
@@ -159,11 +159,15 @@ class Executor {
   void execute(Instruction const& in, NodeWatch* watch) {
     Plan const& p = *plan_;
     switch (in.op) {
-      case Do::load: valid_ += batches_->load(in.micro, memory_.at(Family::batch)); break;
+      case Do::load:
+        sums_.valid += double(batches_->load(in.micro, memory_.at(Family::batch)));
+        break;
       case Do::gather: gather(p, in); break;
       case Do::release: break;
       case Do::forward: compute(p, in, watch); break;
       case Do::backward: compute(p, in, watch); break;
+      case Do::merge: merge(p, in); break;
+      case Do::merge_uses: merge_uses(p, in, 0, p.whole_elements(in.flat)); break;
       case Do::barrier: memory_.domain().barrier(); break;
       case Do::reduce: reduce(p, in); break;
       case Do::gather_gradient: gather_gradient(p, in); break;
@@ -222,7 +226,8 @@ class Executor {
     else
       program.backward(at, watch);
     if (in.op == Do::backward && p.reduces_slots()) clear_gaps(p, in);
-    if (last && (in.op == Do::backward || !training)) loss_ += double(program.loss(at, training));
+    if (last && (in.op == Do::backward || !training))
+      sums_.loss.add(double(program.loss(at, training)));
   }
 
   void gather(Plan const& p, Instruction const& in) {
@@ -237,13 +242,43 @@ class Executor {
     }
   }
 
+  void merge(Plan const& p, Instruction const& in) {
+    int const completed = p.tree().completes(in.micro);
+    if (completed == 0) return;
+    int const top = p.tree().accumulator(in.micro), use = p.use(in.segment, in.flat);
+    sum_in_order(memory_.accumulator(in.flat, in.layer, use, top - completed),
+                 p.whole_elements(in.flat), completed + 1, [&](int k) -> Real const* {
+                   return memory_.accumulator(in.flat, in.layer, use, top - k);
+                 });
+  }
+
+  /// [begin, begin + count) of all uses of a flat become one.
+  void merge_uses(Plan const& p, Instruction const& in, std::int64_t begin, std::int64_t count) {
+    int const me = memory_.domain().local();
+    sum_in_order(memory_.use_gradient(in.flat, in.layer, 0, me) + begin, count, p.uses(in.flat),
+                 [&](int use) -> Real const* {
+                   return memory_.use_gradient(in.flat, in.layer, use, me) + begin;
+                 });
+  }
+
   void reduce(Plan const& p, Instruction const& in) {
     std::int64_t const part = p.part_elements(in.flat);
-    collective_.reduce(
-        memory_.reduced(in.flat, in.layer, rank_), accumulates(p, in, in.flat), part,
-        [&](int k) -> Real const* { return memory_.gradient(in, in.flat, k); },
-        std::span<Real>(reinterpret_cast<Real*>(memory_.at(Family::exchange)),
-                        std::size_t(memory_.place().of(Family::exchange).bytes) / sizeof(Real)));
+    std::span<Real> const room(
+        reinterpret_cast<Real*>(memory_.at(Family::exchange)),
+        std::size_t(memory_.place().of(Family::exchange).bytes) / sizeof(Real));
+    if (p.layout.strict == 0) {
+      collective_.reduce(
+          memory_.reduced(in.flat, in.layer, rank_), accumulates(p, in, in.flat), part,
+          [&](int k) -> Real const* { return memory_.gradient(in, in.flat, k); }, room);
+      return;
+    }
+    int const me = memory_.domain().local();
+    for (int use = 0; use < p.uses(in.flat); ++use)
+      collective_.reduce(
+          memory_.use_gradient(in.flat, in.layer, use, me) + rank_ * part, false, part,
+          [&](int k) -> Real const* { return memory_.use_gradient(in.flat, in.layer, use, k); },
+          room);
+    if (p.uses(in.flat) > 1) merge_uses(p, in, rank_ * part, part);
   }
 
   void gather_gradient(Plan const& p, Instruction const& in) {
@@ -260,28 +295,27 @@ class Executor {
   void norm(Plan const& p, Instruction const& in) {
     Real const* const part = memory_.reduced(in.flat, in.layer, rank_);
     auto* const scratch = reinterpret_cast<double*>(memory_.at(Family::workspace));
-    double sum = 0;
     std::int64_t const n = p.part_elements(in.flat);
     Bytes const room = p.facts.workspace / Bytes(sizeof(double)) * chunk_elements;
-    for (std::int64_t i = 0; i < n; i += room)
-      sum += kernel::squared_sum(CpuTeam{}, part + i, std::min<std::int64_t>(room, n - i), scratch);
-    memory_.norms(rank_)[norm_entry(p, in.flat, in.layer)] = sum;
+    for (std::int64_t i = 0; i < n; i += room) {
+      std::int64_t const here = std::min<std::int64_t>(room, n - i);
+      kernel::squared_sum(CpuTeam{}, part + i, here, scratch);
+      for (std::int64_t k = 0; k < (here + chunk_elements - 1) / chunk_elements; ++k)
+        sums_.squares.add(scratch[k]);
+    }
   }
 
   void exchange(Plan const& p) {
-    int const entries = p.kind == Kind::train ? norm_entries(p) : 2;
-    auto* const table = memory_.norms(0);
-    double* const mine = table + rank_ * entries;
-    mine[entries - 2] = loss_, mine[entries - 1] = double(valid_);
-    if (p.mesh.data > 1) collective_.exchange(table, entries);
-    double loss = 0, squares = 0, valid = 0;
+    *memory_.sums_of_step(rank_) = sums_;
+    if (p.mesh.data > 1)
+      collective_.exchange(reinterpret_cast<double*>(memory_.sums_of_step(0)),
+                           int(sizeof(StepSums) / sizeof(double)));
+    StepSums all;
     for (int r = 0; r < p.mesh.data; ++r) {
-      loss += table[r * entries + entries - 2];
-      valid += table[r * entries + entries - 1];
+      StepSums const& of = *memory_.sums_of_step(r);
+      all.squares.add(of.squares), all.loss.add(of.loss), all.valid += of.valid;
     }
-    // By layer, then by rank: the order of the elements, whoever holds them.
-    for (int e = 0; e < entries - 2; ++e)
-      for (int r = 0; r < p.mesh.data; ++r) squares += table[r * entries + e];
+    double const loss = all.loss.value(), squares = all.squares.value(), valid = all.valid;
     // Losses carry one over all targets; ignored ones are taken out here.
     double const nominal = double(batches_->targets());
     double const mean = valid > 0 ? nominal / valid : 0;
@@ -310,8 +344,7 @@ class Executor {
   StepValues values_{};
   double clip_norm_ = 0, loss_scale_ = 1;
   Turnout turnout_{};
-  double loss_ = 0;
-  std::int64_t valid_ = 0;
+  StepSums sums_{};  // of this rank
 };
 
 }  // namespace tessera::inline TESSERA_SETTING

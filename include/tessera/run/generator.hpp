@@ -69,6 +69,8 @@ class Generator {
         case Do::exchange: break;  // there is no loss
         case Do::gather:
         case Do::release:
+        case Do::merge:
+        case Do::merge_uses:
         case Do::barrier:
         case Do::backward:
         case Do::reduce:

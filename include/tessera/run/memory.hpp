@@ -56,7 +56,21 @@ class Memory {
     if (plan_.reduces_slots())
       return reinterpret_cast<Real*>(at(Family::gradient_slots, k) +
                                      place_.gradient_slot(in.segment, flat, in.gradient_slot));
-    return this->flat(Family::gradients, flat, in.layer, k);
+    if (plan_.layout.strict == 0 || in.segment < 0)
+      return this->flat(Family::gradients, flat, in.layer, k);
+    return accumulator(flat, in.layer, plan_.use(in.segment, flat),
+                       plan_.tree().accumulator(in.micro));
+  }
+  /// Where a use of a flat is summed over samples, of the domain's k-th rank: number 0 has all of
+  /// them in the end.
+  Real* use_gradient(int flat, int layer, int use, int k) {
+    if (use == 0) return this->flat(Family::gradients, flat, layer, k);
+    return reinterpret_cast<Real*>(at(Family::use_gradients, k) + place_.use_gradient(flat, use));
+  }
+  Real* accumulator(int flat, int layer, int use, int number) {
+    if (number == 0) return use_gradient(flat, layer, use, local_);
+    return reinterpret_cast<Real*>(at(Family::partial_gradients) +
+                                   place_.partial(flat, layer, use, number));
   }
   Real* gradient(Instruction const& in, int flat) { return gradient(in, flat, local_); }
   /// This rank's reduced part of a flat's layer, or the whole where one rank has all.
@@ -69,8 +83,8 @@ class Memory {
     return this->flat(plan_.reduces_slots() ? Family::whole_gradients : Family::gradients, flat,
                       layer);
   }
-  double* norms(int rank) {
-    return reinterpret_cast<double*>(at(Family::norms) + place_.norms(rank));
+  StepSums* sums_of_step(int rank) {
+    return reinterpret_cast<StepSums*>(at(Family::norms) + place_.norms(rank));
   }
   /// Of the layer of matrices whose turn it is, whole.
   Real* update() { return reinterpret_cast<Real*>(at(Family::update)); }

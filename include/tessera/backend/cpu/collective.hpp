@@ -1,9 +1,9 @@
 /// How parts cross the data axis: through the window inside a domain, by MPI between domains.
 #pragma once
 
+#include <tessera/backend/cpu/buffer_sum.hpp>
 #include <tessera/backend/cpu/domain.hpp>
 #include <tessera/backend/cpu/messages.hpp>
-#include <tessera/backend/cpu/rank_sum.hpp>
 #include <tessera/core/setting.hpp>
 #include <tessera/run/counter.hpp>
 
@@ -46,7 +46,7 @@ class Collective {
     gathered_.count(bytes, 0);
   }
 
-  /// out = sum of part k of every rank's buffer in rank order: the same bits in every domain size.
+  /// out = sum of part k of every rank's buffer by halves: the same bits in every domain size.
   /// accumulate: out = out + that sum. out may be part k of the own buffer.
   /// peer(l): the buffer of local rank l · exchange: room for (D - s) parts · part: in elements
   /// Copies  (D - 1) * part elements per rank
