@@ -8,15 +8,16 @@
 
 namespace tessera::inline TESSERA_SETTING::kernel {
 
-/// y = a + b; y may be a or b.
+/// y = a + b; y may be a, and b if it has the same type.
 ///
 /// Shapes  y, a, b: the same, any
-/// Types   T, sums in Wide<T>
-/// Moves   3 * sizeof(T) bytes per element
-template <class T>
+/// Types   y and a T, b U, sums in Wide<T>
+/// Moves   2 * sizeof(T) + sizeof(U) bytes per element
+template <class T, class U = T>
 struct Add {
   View<T> y;
-  View<T const> a, b;
+  View<T const> a;
+  View<U const> b;
 
   TESSERA_BOTH std::int64_t rows() const { return Chunk::count(y.count()); }
 
@@ -24,7 +25,8 @@ struct Add {
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     Chunk const chunk = Chunk::at(r, y.count());
     T* const out = y.at + chunk.first;
-    T const *const left = a.at + chunk.first, *const right = b.at + chunk.first;
+    T const* const left = a.at + chunk.first;
+    U const* const right = b.at + chunk.first;
     lane.each(chunk.size,
               [=](std::int64_t i) { out[i] = T(Wide<T>(left[i]) + Wide<T>(right[i])); });
   }

@@ -12,6 +12,7 @@
 #include <tessera/layer/mlp.hpp>
 #include <tessera/layer/norm.hpp>
 #include <tessera/layer/rope.hpp>
+#include <tessera/op/bias.hpp>
 #include <tessera/op/silu.hpp>
 
 // How it is laid out.

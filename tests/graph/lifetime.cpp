@@ -2,6 +2,7 @@
 
 #include <tessera/graph/generate.hpp>
 #include <tessera/layer/gpt2.hpp>
+#include <tessera/op/bias.hpp>
 
 #include <doctest/doctest.h>
 

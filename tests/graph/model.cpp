@@ -2,6 +2,7 @@
 #include <tessera/graph/model.hpp>
 
 #include <tessera/layer/gpt2.hpp>
+#include <tessera/op/bias.hpp>
 
 namespace {
 

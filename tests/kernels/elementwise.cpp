@@ -33,6 +33,22 @@ TEST_CASE_TEMPLATE("sums, products and scaling meet a plain loop, in place too",
   }
 }
 
+TEST_CASE_TEMPLATE("16-bit values are added to floats as their floats are, to the bit", Low, bf16,
+                   fp16) {
+  for (std::int64_t const n : lengths) {
+    auto const a = values<float>(n, 1), wide = values<float>(n, 2);
+    std::vector<Low> b;
+    std::vector<float> sum;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      b.push_back(Low(wide[i]));
+      sum.push_back(a[i] + float(b[i]));
+    }
+    std::vector<float> y = a;
+    CpuTeam{}.run(kernel::Add<float, Low>{.y = view(y), .a = view(y), .b = view(b)});
+    CHECK(y == sum);
+  }
+}
+
 TEST_CASE("more elements than a chunk, on one and on two threads") {
   for (std::int64_t const n : {4096, 4097, 20000}) {
     auto const a = values<float>(n, 3), b = values<float>(n, 4);

@@ -123,8 +123,19 @@ struct PlacesOf {
   static constexpr std::vector<ParameterPlace> make() { return all_flats<Model, S>().places[I]; }
 };
 
+constexpr void add_fusion(std::vector<FusionInfo>& all, int segment, std::string_view name,
+                          Bytes saved) {
+  if (saved == 0) return;
+  for (FusionInfo& f : all)
+    if (f.segment == segment && f.name == name) {
+      ++f.ops, f.saved += saved;
+      return;
+    }
+  all.push_back({segment, name, 1, saved});
+}
+
 template <class Model, int I, class S>
-constexpr SegmentInfo describe_segment(Flats const& flats, Bytes& workspace) {
+constexpr SegmentInfo describe_segment(Flats const& flats, Facts& facts) {
   auto const& g = graph<Model, I, S>;
   Nodes const nodes(g.begin(), g.end());
   Lifetimes const l = lay_out(g, I == segments<Model> - 1);
@@ -145,7 +156,9 @@ constexpr SegmentInfo describe_segment(Flats const& flats, Bytes& workspace) {
     Signature const signed_ = signature(nodes, n);
     if (!n.skip_in_training)
       (n.part == Part::forward ? s.forward_flops : s.backward_flops) += n.op->flops(signed_);
-    for (auto const bytes : n.op->workspace) workspace = std::max(workspace, bytes(signed_));
+    for (auto const bytes : n.op->workspace)
+      facts.workspace = std::max(facts.workspace, bytes(signed_));
+    if (!n.op->saving.empty()) add_fusion(facts.fusions, I, n.op->saving, n.op->saved(signed_));
   }
   return s;
 }
@@ -201,7 +214,7 @@ constexpr Facts describe() {
   f.batch = batch_fields(S::sequences, S::tokens).bytes;
   f.workspace = 64_KiB;  // sums of squares need some, whatever the ops do
   [&]<int... I>(std::integer_sequence<int, I...>) {
-    (f.segments.push_back(detail::describe_segment<Model, I, S>(flats, f.workspace)), ...);
+    (f.segments.push_back(detail::describe_segment<Model, I, S>(flats, f)), ...);
   }
   (std::make_integer_sequence<int, segments<Model>>{});
   return f;

@@ -32,7 +32,7 @@ struct GenerateGraph {
     } else {
       trace<layer_of<Model, I>>(t, segment_input<Model, I, S>(), I == 0);
     }
-    store_low(t, low_of<S>, table<Narrow>, table<Widen>);
+    lower<S>(t);
     reuse_buffers(t.nodes, false);
     return t.nodes;
   }

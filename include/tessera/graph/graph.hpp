@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -93,6 +94,14 @@ struct ShapeFault {
 };
 
 struct Adjoint;
+struct Op;
+
+/// An op that has this, with operand `operand` made by `inner` for it alone, is done together with
+/// it by `fused`, whose operands are inner's and then the op's others. Same values, fewer bytes.
+struct Fusion {
+  int operand = 0;
+  Op const *inner = nullptr, *fused = nullptr;
+};
 
 /// What passes and the executor see of an op: graph/op.hpp makes it from a user's struct.
 struct Op {
@@ -105,6 +114,9 @@ struct Op {
   void (*adjoint)(Adjoint&) = nullptr;  // null: only an adjoint emits it
   double (*flops)(Signature const&) = nullptr;
   ShapeFault (*check)(Signature const&) = nullptr;
+  std::span<Fusion const> fusions{};
+  std::string_view saving{};                   // what a fused op saves, in words, and in bytes read
+  Bytes (*saved)(Signature const&) = nullptr;  // and written, against an op for each formula
   std::array<std::array<void (*)(Call const&), backends>, stores> kernel{};  // by Signature::low
   std::array<std::shared_ptr<void> (*)(Signature const&), backends> prepare{};
   std::array<Bytes (*)(Signature const&), backends> workspace{};

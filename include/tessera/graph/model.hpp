@@ -5,6 +5,7 @@
 #include <tessera/core/fields.hpp>
 #include <tessera/core/glob.hpp>
 #include <tessera/graph/adjoint.hpp>
+#include <tessera/graph/fuse.hpp>
 #include <tessera/graph/lifetime.hpp>
 #include <tessera/graph/path.hpp>
 #include <tessera/graph/precision.hpp>
@@ -268,12 +269,21 @@ struct ForwardTrace
                              repeats<Model, I> == 1 ||
                                  segment_input<Model, I, S>() == segment_output<Model, I, S>> {};
 
+/// A forward trace as it will run: fused before values have types, where formulas are still plain,
+/// and again where casts have come in.
+template <class S>
+constexpr void lower(Tape& t) {
+  fuse(t);
+  store_low(t, low_of<S>, table<Narrow>, table<Widen>);
+  fuse(t);
+}
+
 template <class Model, int I, class S>
 constexpr Tape differentiated() {
   Tape t;
   for (ParameterInfo const& p : parameter_table<Model, I, S>()) t.frozen.push_back(p.frozen);
   trace<layer_of<Model, I>>(t, segment_input<Model, I, S>(), I == 0);
-  store_low(t, low_of<S>, table<Narrow>, table<Widen>);
+  lower<S>(t);
   differentiate(t, I == segments<Model> - 1, table<Add>, table<AddInto>);
   return t;
 }

@@ -16,9 +16,10 @@
 ///   static_assert(tessera::complete<Swish>);  // last line of an op's file
 ///
 /// Optional members of an op: traits, extras with extra(int k, Shape... [, int attribute]),
-/// check(Shape... [, int attribute]), flops(Signature). Optional members of kernels<Op, Backend>:
-/// prepare(Signature) (its result lives as long as the trainer and is Call::state),
-/// workspace(Signature) (bytes of Call::workspace).
+/// check(Shape... [, int attribute]), flops(Signature), fusions (an array of Fusion), saving (a
+/// text) with saved(Signature). Optional members of kernels<Op, Backend>: prepare(Signature) (its
+/// result lives as long as the trainer and is Call::state), workspace(Signature) (bytes of
+/// Call::workspace).
 /// A kernel is a Team function, or a host function whose first parameter is a Call.
 #pragma once
 
@@ -267,6 +268,8 @@ constexpr Op make_table(std::integer_sequence<int, I...>) {
     else
       op.adjoint = [](Adjoint&) {};  // the rule has failed: one mistake, one error
   }
+  if constexpr (requires { O::fusions; }) op.fusions = O::fusions;
+  if constexpr (requires { O::saving; }) op.saving = O::saving, op.saved = &O::saved;
   op.flops = [](Signature const& s) -> double {
     if constexpr (requires { O::flops(s); })
       return O::flops(s);

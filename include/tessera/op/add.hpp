@@ -4,13 +4,35 @@
 #include <tessera/backend/enabled.hpp>
 #include <tessera/graph/adjoint.hpp>
 #include <tessera/kernels/elementwise.hpp>
+#include <tessera/op/cast.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
+
+/// y = b + a, where b is stored in 16 bits and a and the sum are not: a residual stream.
+struct AddWiden {
+  static constexpr std::string_view name = "add_widen";
+  static constexpr Traits traits{.overwrites = 0b10, .low_in = 0b01};
+  static constexpr std::string_view saving = "cast in the residual sum";
+  static constexpr Bytes saved(Signature const& s) {
+    return 2 * s.out.count() * Bytes(sizeof(Real));
+  }
+  static constexpr Shape shape(Shape b, Shape) { return b; }
+  static constexpr void adjoint(auto& d) { d.to(0, d.dy()), d.to(1, d.dy()); }
+};
+template <class B>
+struct kernels<AddWiden, B> {
+  template <class Low, Team T>
+  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Low const> b, View<Real const> a) {
+    team.run(kernel::Add<Real, Low>{.y = y, .a = a, .b = b});
+  }
+};
 
 struct Add {
   static constexpr std::string_view name = "add";
   static constexpr Traits traits{
       .overwrites = 0b11, .low_in = 0b11, .low_out = 0b1, .follows = true};
+  static constexpr std::array fusions{Fusion{0, &table<Widen>, &table<AddWiden>},
+                                      Fusion{1, &table<Widen>, &table<AddWiden>}};
   static constexpr ShapeFault check(Shape a, Shape b) { return {a[-1], b[-1]}; }
   static constexpr Shape shape(Shape a, Shape b) {
     if (a != b) throw "operator+: the two values have different shapes";
@@ -66,7 +88,7 @@ struct kernels<Multiply, B> {
     team.run(kernel::Multiply<Low>{.y = y, .a = a, .b = b});
   }
 };
-static_assert(complete<Add> && complete<AddInto> && complete<Multiply>);
+static_assert(complete<Add> && complete<AddWiden> && complete<AddInto> && complete<Multiply>);
 
 constexpr Value operator+(Value a, Value b) {
   return apply<Add>(a, b);

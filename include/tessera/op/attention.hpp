@@ -61,6 +61,11 @@ struct AttentionRules {
 template <AttentionKind K>
 struct AttentionInput : detail::AttentionRules<K> {  // operands: dy, qkv, y, log-sum-exp
   static constexpr std::string_view name = "attention_dx";
+  static constexpr std::string_view saving = "scores never written";
+  static constexpr Bytes saved(Signature const& s) {
+    AttentionShape const a = K.of(s.in[1]);
+    return 4 * Bytes(double(a.batch * a.heads) * a.pairs()) * Bytes(sizeof(Real));
+  }
   static constexpr auto adjoint = backward_only;
   static constexpr Traits traits{.low_in = 0b0111, .low_out = 0b1};
   static constexpr Shape shape(Shape, Shape qkv, Shape, Shape) { return qkv; }
@@ -73,6 +78,11 @@ template <AttentionKind K>
 struct Attention : detail::AttentionRules<K> {
   using Rules = detail::AttentionRules<K>;
   static constexpr std::string_view name = "attention";
+  static constexpr std::string_view saving = "scores never written";
+  static constexpr Bytes saved(Signature const& s) {
+    AttentionShape const a = K.of(s.in[0]);
+    return 2 * Bytes(double(a.batch * a.heads) * a.pairs()) * Bytes(sizeof(Real));
+  }
   static constexpr Traits traits{.low_in = 0b1, .low_out = 0b1};
   static constexpr int extras = 1;  // log-sum-exp [sequences, heads, tokens]
   static constexpr ShapeFault check(Shape qkv) { return Rules::fit(qkv); }

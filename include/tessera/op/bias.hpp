@@ -1,30 +1,14 @@
-/// y[.., c] = x[.., c] + bias[c], and its gradient: the sum over rows.
+/// y[.., c] = x[.., c] + bias[c]; behind a product it is part of the product.
 #pragma once
 
-#include <tessera/backend/enabled.hpp>
-#include <tessera/graph/adjoint.hpp>
-#include <tessera/kernels/bias.hpp>
+#include <tessera/op/matmul.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
-
-struct SumRows {  // out[c] (+)= sum_r dy[r, c]
-  static constexpr std::string_view name = "sum_rows";
-  static constexpr Traits traits{.accumulates = 1, .low_in = 0b1};
-  static constexpr auto adjoint = backward_only;
-  static constexpr Shape shape(Shape dy) { return shape_of(dy[-1]); }
-  static constexpr double flops(Signature const& s) { return double(s.in[0].count()); }
-};
-template <class B>
-struct kernels<SumRows, B> {
-  template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> out, View<Low const> dy) {
-    team.run(kernel::SumRows<Low>{.out = out, .dy = dy, .accumulate = team.accumulate[0]});
-  }
-};
 
 struct Bias {
   static constexpr std::string_view name = "bias";
   static constexpr Traits traits{.overwrites = 0b01};
+  static constexpr std::array fusions{Fusion{0, &table<Matmul>, &table<MatmulBias>}};
   static constexpr ShapeFault check(Shape x, Shape b) { return {x[-1], b[0]}; }
   static constexpr Shape shape(Shape x, Shape b) {
     if (b.rank != 1 || x[-1] != b[0])
@@ -44,7 +28,7 @@ struct kernels<Bias, B> {
     team.run(kernel::BiasAdd<Real>{.y = y, .x = x, .b = b});
   }
 };
-static_assert(complete<SumRows> && complete<Bias>);
+static_assert(complete<Bias>);
 
 constexpr Value bias(Value x, ParameterSlot const& b) {
   return apply<Bias>(x, b);

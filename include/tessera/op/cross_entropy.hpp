@@ -35,6 +35,10 @@ constexpr std::int64_t loss_block(std::int64_t vocabulary, DType low) {
 
 struct LinearCrossEntropyInput {  // operands: dy, x, weight, targets, loss_scale
   static constexpr std::string_view name = "linear_cross_entropy_dx";
+  static constexpr std::string_view saving = "loss on the way of its gradient";
+  static constexpr Bytes saved(Signature const& s) {
+    return 2 * s.in[1].rows() * s.in[2][0] * Bytes(sizeof(Real));
+  }
   static constexpr auto adjoint = backward_only;
   static constexpr Traits traits{.accumulates = 0b010,
                                  .result_in_backward = 2,

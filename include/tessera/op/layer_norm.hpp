@@ -24,6 +24,10 @@ struct LayerNormParameters {  // operands: dy, x, statistics; out: dgain, extra:
 };
 struct LayerNormalize {
   static constexpr std::string_view name = "layer_norm";
+  static constexpr std::string_view saving = "cast in the norm";
+  static constexpr Bytes saved(Signature const& s) {
+    return s.low == DType::real ? 0 : 2 * s.out.count() * Bytes(sizeof(Real));
+  }
   static constexpr Traits traits{.low_in = 0b110, .low_out = 0b01};
   static constexpr int extras = 1;  // statistics [rows, 2]: mean, inverse standard deviation
   static constexpr ShapeFault check(Shape x, Shape gain, Shape) { return {x[-1], gain[0]}; }

@@ -4,7 +4,7 @@
 #include <tessera/backend/cpu/gemm.hpp>
 #include <tessera/backend/enabled.hpp>
 #include <tessera/graph/adjoint.hpp>
-#include <tessera/op/bias.hpp>
+#include <tessera/op/sum_rows.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -52,6 +52,8 @@ struct Matmul {
 };
 struct MatmulBias {
   static constexpr std::string_view name = "matmul_bias";
+  static constexpr std::string_view saving = "bias in the product";
+  static constexpr Bytes saved(Signature const& s) { return 2 * s.out.count() * size_of(s.low); }
   static constexpr Traits traits{.gemm = true, .low_in = 0b111, .low_out = 0b1};
   static constexpr ShapeFault check(Shape x, Shape w, Shape) { return {x[-1], w[1]}; }
   static constexpr Shape shape(Shape x, Shape w, Shape b) {

@@ -23,6 +23,10 @@ struct RmsNormGain {  // operands: dy, x, inverse
 };
 struct RmsNormalize {
   static constexpr std::string_view name = "rms_norm";
+  static constexpr std::string_view saving = "cast in the norm";
+  static constexpr Bytes saved(Signature const& s) {
+    return s.low == DType::real ? 0 : 2 * s.out.count() * Bytes(sizeof(Real));
+  }
   static constexpr Traits traits{.low_in = 0b10, .low_out = 0b01};
   static constexpr int extras = 1;  // inverse [rows]: one over the root of the mean square
   static constexpr ShapeFault check(Shape x, Shape gain) { return {x[-1], gain[0]}; }

@@ -49,11 +49,20 @@ struct SegmentInfo {
   double forward_flops = 0, backward_flops = 0;
 };
 
+/// What fused ops of a segment save. Bytes are of one layer and one micro-batch.
+struct FusionInfo {
+  int segment = 0;
+  std::string_view name{};
+  int ops = 0;
+  Bytes saved = 0;
+};
+
 /// The last segment computes the loss.
 struct Facts {
   std::vector<SegmentInfo> segments{};
   std::vector<FlatInfo> flats{};
   std::vector<MatrixInfo> matrices{};
+  std::vector<FusionInfo> fusions{};
   Bytes workspace = 0;  // of kernels: the largest need
   Bytes batch = 0;      // tokens and targets of one micro-batch
   int sequences = 1, tokens = 1;

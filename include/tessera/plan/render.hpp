@@ -104,6 +104,19 @@ inline void render_model(Plan const& p, std::string& out) {
          "\n";
 }
 
+/// What ops that do several formulas at once leave unread and unwritten.
+inline void render_fusions(Plan const& p, std::string& out) {
+  if (p.facts.fusions.empty()) return;
+  line(out, "fused, bytes saved per rank and step");
+  for (FusionInfo const& f : p.facts.fusions) {
+    SegmentInfo const& s = p.facts.segments[std::size_t(f.segment)];
+    std::int64_t const times = std::int64_t(s.layers) * p.micros;
+    line(out, "  " + column(s.name, 12) + right(std::to_string(times * f.ops) + " x", 7) +
+                  right(human(times * f.saved), 10) + std::string(f.name));
+  }
+  out += "\n";
+}
+
 }  // namespace detail
 
 /// What a rank allocates: every family, and the sum.
@@ -174,7 +187,9 @@ inline std::string render(Plan const& p) {
                             detail::right(human(copied(p, op)), 10) + "copied");
   detail::line(out, "  " + detail::column("all", 15) + detail::right(human(payload(p)), 10) +
                         "payload " + detail::right(human(copied(p)), 10) + "copied");
-  if (train) out += "\n" + render_memory(p);
+  out += "\n";
+  if (train) detail::render_fusions(p, out);
+  if (train) out += render_memory(p);
   return out;
 }
 
