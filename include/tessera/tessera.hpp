@@ -24,6 +24,7 @@
 #include <tessera/policy/on.hpp>
 #include <tessera/policy/precision.hpp>
 #include <tessera/policy/reduce.hpp>
+#include <tessera/policy/samples.hpp>
 #include <tessera/policy/strict.hpp>
 #include <tessera/policy/zero.hpp>
 

@@ -4,6 +4,7 @@
 
 #include <tessera/optimizer/adamw.hpp>
 #include <tessera/plan/verify.hpp>
+#include <tessera/policy/batch.hpp>
 #include <tessera/policy/fold.hpp>
 #include <tessera/policy/frozen.hpp>
 #include <tessera/run/checkpoint.hpp>
@@ -11,6 +12,24 @@
 #include <tessera/run/generator.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
+
+namespace rule {
+template <class Source, class Input, class Target, bool Fits>
+struct SourceFits {
+  static_assert(
+      Fits,
+      "trainer.step(data), trainer.evaluate(data): the source does not write what the "
+      "model reads; it needs samples() const and sample(index, Input::span, Target::span) "
+      "const: spans of Real for Floats and of std::int32_t for Labels, as long as a "
+      "sample, or two std::span<std::int32_t> for tokens");
+};
+template <class Model, bool Text>
+struct GeneratesText {
+  static_assert(Text,
+                "trainer.generate(prompt, count): only a model of Batch<Sequences, Tokens> writes "
+                "text; train it with Batch");
+};
+}  // namespace rule
 
 namespace detail {
 
@@ -26,10 +45,23 @@ struct OptimizerOf<> {
   using type = AdamW;  // fold() has refused already: one mistake, one error
 };
 
+/// Batch or Samples.
+template <class... P>
+struct BatchOf;
+template <class P, class... Rest>
+struct BatchOf<P, Rest...> {
+  using type = typename std::conditional_t<P::name == std::string_view("Batch"),
+                                           std::type_identity<P>, BatchOf<Rest...>>::type;
+};
+template <>
+struct BatchOf<> {
+  using type = Batch<1, 1>;  // fold() has refused already
+};
+
 /// Of the policies only what the trace depends on: trainers that differ in the rest share graphs.
-template <int Sequences, int Tokens, DType Low, bool Matrices, class... FrozenPolicies>
+template <class BatchPolicy, bool OneByOne, DType Low, bool Matrices, class... FrozenPolicies>
 struct TraceSettings {
-  static constexpr int sequences = Sequences, tokens = Tokens;
+  static constexpr SampleBatch batch = OneByOne ? BatchPolicy::batch.of(1) : BatchPolicy::batch;
   static constexpr DType low = Low;
   static constexpr bool matrices = Matrices;
   static constexpr Layout named = [] {
@@ -49,10 +81,10 @@ template <class Settings, class... P>
 struct AddFrozen {
   using type = Settings;
 };
-template <int S, int T, DType L, bool M, class... F, class P, class... Rest>
-struct AddFrozen<TraceSettings<S, T, L, M, F...>, P, Rest...>
-    : AddFrozen<std::conditional_t<is_frozen<P>, TraceSettings<S, T, L, M, F..., P>,
-                                   TraceSettings<S, T, L, M, F...>>,
+template <class B, bool O, DType L, bool M, class... F, class P, class... Rest>
+struct AddFrozen<TraceSettings<B, O, L, M, F...>, P, Rest...>
+    : AddFrozen<std::conditional_t<is_frozen<P>, TraceSettings<B, O, L, M, F..., P>,
+                                   TraceSettings<B, O, L, M, F...>>,
                 Rest...> {};
 
 template <class O>
@@ -95,8 +127,9 @@ class Trainer {
  public:
   using Optimizer = typename detail::OptimizerOf<Policies...>::type;
   static constexpr Layout layout = fold<Policies...>();
+  using BatchPolicy = typename detail::BatchOf<Policies...>::type;
   using Settings =
-      typename detail::AddFrozen<detail::TraceSettings<layout.sequences, layout.tokens, layout.low,
+      typename detail::AddFrozen<detail::TraceSettings<BatchPolicy, (layout.strict > 0), layout.low,
                                                        layout.across == Across::matrices>,
                                  Policies...>::type;
 
@@ -110,20 +143,33 @@ class Trainer {
                 std::move(options)) {}
 
   /// One optimizer step on the next global batch of the run.
-  template <Data D>
+  template <class D>
   Report step(D const& data) {
-    return engine_.step(data);
+    return engine_.step(source(data));
   }
   /// Mean loss over the first `samples` samples; 0: all.
-  template <Data D>
+  template <class D>
   double evaluate(D const& data, std::int64_t samples = 0) {
-    return engine_.evaluate(data, samples);
+    return engine_.evaluate(source(data), samples);
+  }
+  /// The data without its type, which must be a Data source of this trainer's samples.
+  template <class D>
+  static Source source(D const& data) {
+    using Input = typename BatchPolicy::input;
+    using Target = typename BatchPolicy::target;
+    constexpr bool fits = Data<D, Input, Target>;
+    static_assert(sizeof(rule::SourceFits<D, Input, Target, fits>) > 0);
+    if constexpr (fits)
+      return Source::of<Input, Target>(data);
+    else
+      return {};
   }
 
   /// The prompt and `count` tokens that the model writes behind it. The last segment needs a member
   /// `constexpr Value logits(Value) const`. Collective.
   std::vector<std::int32_t> generate(std::span<std::int32_t const> prompt, int count,
                                      Sampling const& how = {}) {
+    static_assert(sizeof(rule::GeneratesText<Model, BatchPolicy::batch.text()>) > 0);
     using S = GenerateSettings<layout.tokens, Settings>;
     return Generator(engine_, generate_segments<Model, S>, layout.tokens,
                      generate_scratch<Model, S>)

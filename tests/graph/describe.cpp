@@ -84,8 +84,9 @@ static_assert(describe<Gpt, S>().segments[2].forward_flops == 8 * 16 * width);
 static_assert(describe<Gpt, S>().segments[0].output == aligned(16 * width * Bytes(sizeof(Real))));
 static_assert(describe<Gpt, S>().segments[2].output == 0);
 static_assert(vocabulary<Gpt, S> == words);
-static_assert(batch_fields(3, 5).targets == 256 && batch_fields(3, 5).loss_scale == 512);
-static_assert(batch_fields(3, 5).noise == 768 && batch_fields(3, 5).bytes == 1024 &&
-              batch_fields(8, 16).targets == 512);
+constexpr BatchFields small_batch = batch_fields(token_batch(3, 5));
+static_assert(small_batch.target == 256 && small_batch.loss_scale == 512);
+static_assert(small_batch.noise == 768 && small_batch.bytes == 1024 &&
+              batch_fields(token_batch(8, 16)).target == 512);
 
 }  // namespace

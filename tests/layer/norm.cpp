@@ -14,7 +14,7 @@ struct Fine {
 };
 template <class Layer>
 inline constexpr double epsilon =
-    detail::recorded<Layer>(shape_of(2, 3, 8), false).nodes.back().number;
+    detail::recorded<Layer>({}, shape_of(2, 3, 8), false).nodes.back().number;
 
 static_assert(epsilon<RmsNorm<8>> == 1e-5 && epsilon<Fine<RmsNorm<8>>> == 1e-6);
 static_assert(epsilon<LayerNorm<8>> == 1e-5 && epsilon<Fine<LayerNorm<8>>> == 1e-6);

@@ -24,8 +24,7 @@ constexpr Facts facts(int layers = 3) {
   f.segments[2].flats = {FlatUse{tokens, true, true, true}, FlatUse{norm, true, true, true}};
   f.workspace = 1'000;
   f.batch = 256;
-  f.sequences = 2;
-  f.tokens = 16;
+  f.samples = token_batch(2, 16);
   return f;
 }
 
@@ -67,7 +66,8 @@ constexpr Plan strict_plan(int zero, Mesh mesh, int micros, int group = 1) {
   Layout l = layout(zero, Step, micros);
   Facts f = facts();
   l.strict = group;
-  l.sequences = f.sequences = 1;
+  l.sequences = 1;
+  f.samples = token_batch(1, 16);
   return make_plan(f, l, mesh);
 }
 

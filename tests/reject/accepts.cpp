@@ -9,6 +9,7 @@
 #include <tessera/policy/global_batch.hpp>
 #include <tessera/policy/on.hpp>
 #include <tessera/policy/precision.hpp>
+#include <tessera/policy/samples.hpp>
 #include <tessera/policy/zero.hpp>
 
 #include "setup.hpp"
@@ -31,4 +32,14 @@ struct Model {
   TiedLmHead<64, 32> head;
 };
 static_assert(traced<Model> == 6);
+
+struct Numbers {
+  static constexpr SampleBatch batch = Samples<2, Floats<16, 32>, Labels<64, 16>>::batch;
+  static constexpr std::span<std::string_view const> frozen{};
+};
+struct OfNumbers {
+  Linear<32, 32> first;
+  Repeat<2, Wider> blocks;
+};
+static_assert(segment_output<OfNumbers, 1, Numbers> == shape_of(2, 16, 32));
 int main() {}

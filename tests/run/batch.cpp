@@ -31,11 +31,11 @@ struct Loaded {
   std::vector<std::uint64_t> noise{};  // of each sequence: its key for random numbers
 };
 Loaded load(Batches const& b, int micro) {
-  BatchFields const f = batch_fields(sequences, tokens);
+  BatchFields const f = batch_fields(token_batch(sequences, tokens));
   std::vector<std::byte> buffer(std::size_t(f.bytes), std::byte(0x55));
   Loaded l{{}, {}, b.load(micro, buffer.data()), 0};
-  auto const* in = reinterpret_cast<std::int32_t const*>(buffer.data() + f.tokens);
-  auto const* out = reinterpret_cast<std::int32_t const*>(buffer.data() + f.targets);
+  auto const* in = reinterpret_cast<std::int32_t const*>(buffer.data() + f.input);
+  auto const* out = reinterpret_cast<std::int32_t const*>(buffer.data() + f.target);
   for (int s = 0; s < sequences; ++s) l.first.push_back(in[s * tokens]);
   l.targets.assign(out, out + sequences * tokens);
   l.scale = *reinterpret_cast<Real const*>(buffer.data() + f.loss_scale);
@@ -44,9 +44,8 @@ Loaded load(Batches const& b, int micro) {
   return l;
 }
 Batches batches(Numbered const& data, int micros, int rank, int ranks) {
-  return {.source = Source::of(data, tokens),
-          .sequences = sequences,
-          .tokens = tokens,
+  return {.source = Source::of<TokenSequence<tokens>, TokenSequence<tokens>>(data),
+          .batch = token_batch(sequences, tokens),
           .vocabulary = 100,
           .micros = micros,
           .rank = rank,

@@ -18,12 +18,15 @@ struct ParameterPlace {
 
 /// Offsets of the fields of one micro-batch in its buffer.
 struct BatchFields {
-  Bytes tokens = 0, targets = 0, loss_scale = 0, noise = 0, bytes = 0;
+  Bytes input = 0, target = 0, loss_scale = 0, noise = 0, bytes = 0;
 };
-constexpr BatchFields batch_fields(std::int64_t sequences, std::int64_t tokens) {
-  Bytes const field = aligned(4 * sequences * tokens);
-  Bytes const noise = 2 * field + aligned(Bytes(sizeof(Real)));
-  return {0, field, 2 * field, noise, noise + aligned(8 * sequences)};
+constexpr BatchFields batch_fields(SampleBatch const& b) {
+  BatchFields f;
+  f.target = f.input + aligned(b.input.bytes(b.samples));
+  f.loss_scale = f.target + aligned(b.target.bytes(b.samples));
+  f.noise = f.loss_scale + aligned((b.text() ? 1 : b.samples) * Bytes(sizeof(Real)));
+  f.bytes = f.noise + aligned(8 * b.samples);
+  return f;
 }
 
 namespace detail {
@@ -163,13 +166,23 @@ constexpr SegmentInfo describe_segment(Flats const& flats, Facts& facts) {
   return s;
 }
 
-/// Vocabularies of the ops that read tokens or targets: the first, and the first that differs.
+constexpr bool reads(std::span<Node const> g, Node const& n, Field f) {
+  for (int j : n.in)
+    if (j >= 0 && g[std::size_t(j)].role == Role::data && g[std::size_t(j)].field == f) return true;
+  return false;
+}
+
+/// Vocabularies of the data and of the ops that read it: the first, and the first that differs.
+/// Tokens and their targets are of one vocabulary, inputs and labels have their own.
 template <class Model, class S>
-constexpr std::array<std::int64_t, 2> vocabularies() {
-  std::array<std::int64_t, 2> v{0, 0};
+constexpr std::array<std::int64_t, 2> vocabularies(Field field = Field::input) {
+  constexpr SampleBatch batch = batch_of<S>;
+  int const classes = field == Field::input ? batch.input.classes : batch.target.classes;
+  std::array<std::int64_t, 2> v{classes, classes};
   auto const look = [&](auto const& g) {
     for (Node const& n : g)
-      if (n.op && n.op->traits.vocabulary >= 0 && n.part == Part::forward) {
+      if (n.op && n.op->traits.vocabulary >= 0 && n.part == Part::forward &&
+          (batch.text() || reads(g, n, field))) {
         auto const operand = std::size_t(n.in[std::size_t(n.op->traits.vocabulary)]);
         std::int64_t const size = g[operand].shape[0];
         if (v[0] == 0) v = {size, size};
@@ -183,9 +196,32 @@ constexpr std::array<std::int64_t, 2> vocabularies() {
   return v;
 }
 
+/// The last segment's result, and whether it is made with the mean's scale.
+struct LossOf {
+  Shape shape{};
+  bool scaled = false;
+};
+template <class Model, class S>
+constexpr LossOf loss_of() {
+  LossOf loss;
+  for (Node const& n : graph<Model, segments<Model> - 1, S>) {
+    if (n.part != Part::forward) break;
+    loss.shape = n.shape;
+    loss.scaled |= n.role == Role::data && n.field == Field::loss_scale;
+  }
+  return loss;
+}
+
 template <class Model, class S>
 struct ModelIsSound {
-  static constexpr std::array<std::int64_t, 2> v = vocabularies<Model, S>();
+  static constexpr std::array<std::int64_t, 2> v = vocabularies<Model, S>(),
+                                               t = vocabularies<Model, S>(Field::target);
+  static constexpr LossOf loss = loss_of<Model, S>();
+  static constexpr std::int64_t losses = batch_of<S>.text() ? 1 : batch_of<S>.samples;
+  static constexpr rule::LastSegmentIsLoss<layer_of<Model, segments<Model> - 1>, loss.shape.count(),
+                                           losses, loss.scaled && !batch_of<S>.text()>
+      last_is_loss{};
+  static constexpr rule::VocabulariesAgree<t[0], t[1]> labels_agree{};
   static constexpr std::int64_t has = all_flats<Model, S>().tied_has;
   static constexpr std::int64_t wants = all_flats<Model, S>().tied_wants;
   static constexpr rule::VocabulariesAgree<v[0], v[1]> vocabularies_agree{};
@@ -210,8 +246,8 @@ constexpr Facts describe() {
   Facts f;
   f.flats = flats.flats;
   f.matrices = flats.matrices;
-  f.sequences = S::sequences, f.tokens = S::tokens;
-  f.batch = batch_fields(S::sequences, S::tokens).bytes;
+  f.samples = batch_of<S>;
+  f.batch = batch_fields(batch_of<S>).bytes;
   f.workspace = 64_KiB;  // sums of squares need some, whatever the ops do
   [&]<int... I>(std::integer_sequence<int, I...>) {
     (f.segments.push_back(detail::describe_segment<Model, I, S>(flats, f)), ...);

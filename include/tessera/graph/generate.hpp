@@ -22,6 +22,7 @@ struct GenerateGraph {
   static constexpr bool head = I == segments<Model> - 1;
   static constexpr Nodes make() {
     Tape t;
+    t.batch = batch_of<S>;
     if constexpr (head) {
       layer_of<Model, I> layer{};
       std::vector<ParameterInfo> table;

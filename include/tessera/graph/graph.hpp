@@ -4,6 +4,7 @@
 
 #include <tessera/core/bytes.hpp>
 #include <tessera/core/dtype.hpp>
+#include <tessera/core/sample.hpp>
 #include <tessera/core/view.hpp>
 
 #include <array>
@@ -29,10 +30,10 @@ enum class Role : std::uint8_t {
 };
 enum class Part : std::uint8_t { forward, backward };
 enum class Field : std::uint8_t {
-  tokens,      // int32 [sequences, tokens]
-  targets,     // int32 [sequences, tokens]; -1 is ignored
-  loss_scale,  // Real [1]: one over the valid tokens of the global batch
-  noise        // int32 [sequences, 2]: the halves of each sequence's key for random numbers
+  input,       // [samples, extents...]; of text int32 [sequences, tokens]
+  target,      // [samples, extents...]; of text int32 [sequences, tokens], and -1 is ignored
+  loss_scale,  // Real: one over the terms of the global batch's mean; of text [1], else [samples]
+  noise        // int32 [samples, 2]: the halves of each sample's key for random numbers
 };
 /// Untyped view of a value; converts to the View<T> that a kernel asks for.
 struct Tensor {
@@ -84,9 +85,10 @@ struct Traits {
 };
 
 /// Which rule a fault breaks: those of graph/rules.hpp that only a trace can check.
-enum class Misfit : std::uint8_t { extents, window };
+enum class Misfit : std::uint8_t { extents, window, types };
 
-/// Two numbers that should be equal: a value, so that a rule prints them on every compiler.
+/// Two numbers that should be equal: a value, so that a rule prints them on every compiler. Of
+/// types they are 1 for integers and 0 for numbers.
 struct ShapeFault {
   std::int64_t has = 0, wants = 0;
   Misfit what = Misfit::extents;
@@ -108,6 +110,7 @@ struct Op {
   std::string_view name;
   int inputs = 0;
   int extras = 0;
+  unsigned integers = 0, numbers = ~0u;  // operands (bit k) that the kernel takes as such
   Traits traits{};
   Shape (*shape)(Signature const&) = nullptr;
   Shape (*extra_shape)(Signature const&, int) = nullptr;
@@ -126,7 +129,7 @@ struct Node {
   Role role = Role::op;
   Part part = Part::forward;
   DType dtype = DType::real;
-  Field field = Field::tokens;
+  Field field = Field::input;
   Op const* op = nullptr;
   Shape shape{};
   std::array<int, operands> in{-1, -1, -1, -1, -1, -1};
@@ -154,6 +157,7 @@ struct Value {
 
 struct Tape {
   Nodes nodes;
+  SampleBatch batch{};                 // what fields of the batch look like
   std::vector<int> node_of_parameter;  // -1 until a layer reads it
   std::vector<char> frozen;            // per parameter: gets no gradient
   bool probing = false;    // shapes are not looked at: only whether the layer is constexpr
@@ -213,6 +217,17 @@ constexpr void choose_types(Tape& t, Op const& op, Node& n) {
   n.dtype = is.low_out & 1u ? n.low : DType::real;
 }
 
+/// An operand that is integers where the kernel takes numbers, or the other way round.
+constexpr ShapeFault type_fault(Tape const& t, Op const& op, Node const& n) {
+  for (int k = 0; k < op.inputs; ++k) {
+    bool const integers = t.nodes[n.in[k]].dtype == DType::int32;
+    unsigned const takes = integers ? op.integers : op.numbers;
+    if (!(takes >> k & 1u) && ((op.integers | op.numbers) >> k & 1u))
+      return {integers, !integers, Misfit::types};
+  }
+  return {};
+}
+
 }  // namespace detail
 
 /// Appends an op's node and those of its further outputs; shapes are what the op's rules say.
@@ -224,12 +239,15 @@ constexpr Value append(Tape& t, Op const& op, Node n) {
     n.shape = s.in[0];
     return {&t, t.push(n)};
   }
-  if (t.recording && op.check)
-    if (ShapeFault const f = op.check(s)) {
-      if (!t.fault_op) t.fault = f, t.fault_op = &op;
-      n.op = nullptr, n.role = Role::input, n.shape = s.in[0];
-      return {&t, t.push(n)};
-    }
+  ShapeFault fault = detail::type_fault(t, op, n);
+  if (fault && !t.recording)
+    throw "tessera: an op's operand is of another type than its kernel takes";
+  if (!fault && t.recording && op.check) fault = op.check(s);
+  if (fault) {
+    if (!t.fault_op) t.fault = fault, t.fault_op = &op;
+    n.op = nullptr, n.role = Role::input, n.shape = s.in[0], n.dtype = DType::real;
+    return {&t, t.push(n)};
+  }
   for (int k = 0; k < op.extras; ++k)
     n.extra[k] = t.push({.role = Role::extra,
                          .dtype = op.traits.low_out >> (1 + k) & 1u ? n.low : DType::real,

@@ -74,13 +74,20 @@ inline constexpr bool is_repeated = !std::is_same_v<layer_of<Model, I>, field_ty
 template <class Model>
 inline constexpr int segments = field_count<Model>;
 
-/// What tracing needs to know beside the model: S::sequences, S::tokens of a micro-batch, S::frozen
-/// (patterns of parameters that are not trained); S::low, the storage type, if it is not real.
+/// What tracing needs to know beside the model: S::batch, or S::sequences and S::tokens of a
+/// micro-batch of text; S::frozen (patterns of parameters that are not trained); S::low, the
+/// storage type, if it is not real.
 template <class S>
 concept Setup = requires {
-  { S::sequences + S::tokens } -> std::convertible_to<int>;
   { S::frozen } -> std::convertible_to<std::span<std::string_view const>>;
 };
+template <class S>
+inline constexpr SampleBatch batch_of = [] {
+  if constexpr (requires { S::batch; })
+    return SampleBatch(S::batch);
+  else
+    return token_batch(S::sequences, S::tokens);
+}();
 template <class S>
 inline constexpr DType low_of = [] {
   if constexpr (requires { S::low; })
@@ -148,14 +155,14 @@ constexpr int unmatched_pattern() {
 
 /// The layer's call operator once, on a Value. The trace may carry flags; it comes back filled.
 template <class Layer>
-constexpr Value trace(Tape& t, Shape input, bool from_tokens) {
+constexpr Value trace(Tape& t, Shape input, bool from_batch) {
   Layer layer{};
   std::vector<ParameterInfo> table;
   number(layer, {}, table);
   t.node_of_parameter.assign(table.size(), -1);
-  Value const x{&t, t.push({.role = from_tokens ? Role::data : Role::input,
-                            .dtype = from_tokens ? DType::int32 : DType::real,
-                            .field = Field::tokens,
+  Value const x{&t, t.push({.role = from_batch ? Role::data : Role::input,
+                            .dtype = from_batch ? t.batch.input.dtype : DType::real,
+                            .field = Field::input,
                             .shape = input})};
   Value const y = layer(x);
   if (y.trace != &t) throw "trace: the layer returned a value that was not made from its argument";
@@ -181,10 +188,11 @@ concept ConstexprCallable = !Callable<Layer> || requires {
 };
 
 template <class Layer>
-constexpr Tape recorded(Shape input, bool from_tokens) {
+constexpr Tape recorded(SampleBatch const& batch, Shape input, bool from_batch) {
   Tape t;
+  t.batch = batch;
   t.recording = true;
-  trace<Layer>(t, input, from_tokens);
+  trace<Layer>(t, input, from_batch);
   return t;
 }
 struct Faults {
@@ -193,8 +201,8 @@ struct Faults {
   int unused = -1;  // a parameter that the call operator does not read
 };
 template <class Layer>
-constexpr Faults faults(Shape input, bool from_tokens) {
-  Tape const t = recorded<Layer>(input, from_tokens);
+constexpr Faults faults(SampleBatch const& batch, Shape input, bool from_batch) {
+  Tape const t = recorded<Layer>(batch, input, from_batch);
   Faults f{t.fault_op, t.fault, -1};
   for (int i = int(t.node_of_parameter.size()); i-- > 0;)
     if (t.node_of_parameter[i] < 0) f.unused = i;
@@ -228,14 +236,17 @@ namespace detail {
 // lost.
 template <class Model, int I, class S>
 struct TraceIsSound : CanBeTraced<layer_of<Model, I>> {
-  static constexpr Faults f = faults<layer_of<Model, I>>(segment_input<Model, I, S>(), I == 0);
-  static constexpr bool window = f.fault.what == Misfit::window;
-  static constexpr rule::ShapesAgree<layer_of<Model, I>, f.op, window ? 0 : f.fault.has,
-                                     window ? 0 : f.fault.wants>
-      shapes{};
-  static constexpr rule::WindowIsSmaller<layer_of<Model, I>, window ? f.fault.has : 0,
-                                         window ? f.fault.wants : 0>
-      windows{};
+  static constexpr Faults f =
+      faults<layer_of<Model, I>>(batch_of<S>, segment_input<Model, I, S>(), I == 0);
+  static constexpr ShapeFault of(Misfit what) {
+    return f.fault.what == what ? f.fault : ShapeFault{};
+  }
+  static constexpr ShapeFault extents = of(Misfit::extents), window = of(Misfit::window),
+                              types = of(Misfit::types);
+  static constexpr rule::ShapesAgree<layer_of<Model, I>, f.op, extents.has, extents.wants> shapes{};
+  static constexpr rule::WindowIsSmaller<layer_of<Model, I>, window.has, window.wants> windows{};
+  static constexpr rule::TypesAgree<layer_of<Model, I>, f.op, types.has != 0, types.wants != 0>
+      agree{};
   static constexpr rule::ParametersAreUsed<layer_of<Model, I>, f.unused> used{};
 };
 
@@ -243,6 +254,7 @@ template <class Model, int I, class S>
 struct OutputOf : TraceIsSound<Model, I, S> {
   static constexpr Shape value = [] {
     Tape t;
+    t.batch = batch_of<S>;
     return trace<layer_of<Model, I>>(t, segment_input<Model, I, S>(), I == 0).shape();
   }();
 };
@@ -255,7 +267,7 @@ inline constexpr Shape segment_output = detail::OutputOf<Model, I, S>::value;
 template <class Model, int I, class S>
 constexpr Shape segment_input() {
   if constexpr (I == 0)
-    return shape_of(S::sequences, S::tokens);
+    return batch_of<S>.input.shape(batch_of<S>.samples);
   else
     return segment_output<Model, I - 1, S>;
 }
@@ -267,7 +279,8 @@ struct ForwardTrace
     : TraceIsSound<Model, I, S>,
       rule::RepeatKeepsShape<layer_of<Model, I>,
                              repeats<Model, I> == 1 ||
-                                 segment_input<Model, I, S>() == segment_output<Model, I, S>> {};
+                                 segment_input<Model, I, S>() == segment_output<Model, I, S>>,
+      rule::FirstSegmentIsOne<layer_of<Model, I>, I == 0 ? repeats<Model, I> : 1> {};
 
 /// A forward trace as it will run: fused before values have types, where formulas are still plain,
 /// and again where casts have come in.
@@ -281,6 +294,7 @@ constexpr void lower(Tape& t) {
 template <class Model, int I, class S>
 constexpr Tape differentiated() {
   Tape t;
+  t.batch = batch_of<S>;
   for (ParameterInfo const& p : parameter_table<Model, I, S>()) t.frozen.push_back(p.frozen);
   trace<layer_of<Model, I>>(t, segment_input<Model, I, S>(), I == 0);
   lower<S>(t);

@@ -117,6 +117,24 @@ inline constexpr bool stores_low = [] {
     return false;
 }();
 
+/// An operand that converts to views of one type only: does a kernel take that there?
+template <class T>
+struct Only {
+  operator View<T>() const;
+  operator View<T const>() const;
+};
+template <class O, class B, class Where, int K, class T, int... I, int... E>
+consteval bool takes_there(std::integer_sequence<int, I...>, std::integer_sequence<int, E...>) {
+  if constexpr (stores_low<O>) return requires(Where const& w, Tensor t) {
+      kernels<O, B>::template run<Real>(w, t, std::conditional_t<I == K, Only<T>, Tensor>{}...,
+                                        TensorAt<E>(t)...);
+    };
+  else
+    return requires(Where const& w, Tensor t) {
+      kernels<O, B>::run(w, t, std::conditional_t<I == K, Only<T>, Tensor>{}..., TensorAt<E>(t)...);
+    };
+}
+
 template <class O, class B, class Where, int... I, int... E>
 consteval bool callable(std::integer_sequence<int, I...>, std::integer_sequence<int, E...>) {
   if constexpr (stores_low<O>) return requires(Where const& w, Tensor t) {
@@ -241,10 +259,19 @@ constexpr void for_each_store(F const& f) {
   (Count<stores>{});
 }
 
+/// Operands (bit k) that the kernel takes as views of T.
+template <class O, class T, class B, class... More, int... I>
+constexpr unsigned operands_of(Backends<B, More...>, std::integer_sequence<int, I...> in) {
+  using Where = std::conditional_t<HostKernel<O, B>, Call, Launch<typename B::team>>;
+  return (0u | ... | (unsigned(takes_there<O, B, Where, I, T>(in, Count<extra_count<O>>{})) << I));
+}
+
 template <class O, int... I>
 constexpr Op make_table(std::integer_sequence<int, I...>) {
   Op op{.name = O::name, .inputs = arity<O>, .extras = extra_count<O>};
   if constexpr (requires { O::traits; }) op.traits = O::traits;
+  op.integers = operands_of<O, std::int32_t>(Enabled{}, Count<arity<O>>{});
+  op.numbers = operands_of<O, Real>(Enabled{}, Count<arity<O>>{});
   op.shape = [](Signature const& s) -> Shape {
     if constexpr (requires { O::shape(s.in[I]..., s.attribute); })
       return O::shape(s.in[I]..., s.attribute);
@@ -340,12 +367,22 @@ constexpr Value apply(Value x, In const&... more) {
 }
 
 /// A field of the batch; may be read in any segment.
-constexpr Value field(Value like, Field f, Shape shape) {
-  bool const whole = f != Field::loss_scale;
-  return {like.trace, like.trace->push({.role = Role::data,
-                                        .dtype = whole ? DType::int32 : DType::real,
-                                        .field = f,
-                                        .shape = shape})};
+constexpr Value field(Value like, Field f) {
+  SampleBatch const& b = like.trace->batch;
+  Node n{.role = Role::data, .dtype = DType::int32, .field = f};
+  switch (f) {
+    case Field::input: n.dtype = b.input.dtype, n.shape = b.input.shape(b.samples); break;
+    case Field::target: n.dtype = b.target.dtype, n.shape = b.target.shape(b.samples); break;
+    case Field::loss_scale:
+      n.dtype = DType::real, n.shape = shape_of(b.text() ? 1 : b.samples);
+      break;
+    case Field::noise: n.shape = shape_of(b.samples, 2); break;
+  }
+  return {like.trace, like.trace->push(n)};
+}
+/// The targets of the batch, for a loss: [samples, extents...].
+constexpr Value targets(Value like) {
+  return field(like, Field::target);
 }
 
 }  // namespace tessera::inline TESSERA_SETTING

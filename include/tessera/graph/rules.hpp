@@ -31,6 +31,13 @@ struct ShapesAgree {
       "tessera: inside this layer an op's operands do not fit together: Has is the extent "
       "it got, Wants the extent it takes; the chain of layers is in the notes");
 };
+/// Integers are tokens and labels; HasIntegers is what the operand is.
+template <class Layer, Op const* Op, bool HasIntegers, bool WantsIntegers>
+struct TypesAgree {
+  static_assert(HasIntegers == WantsIntegers,
+                "tessera: inside this layer an op reads integers as numbers, or numbers as "
+                "integers: what Batch and Labels bring are integers, all else are numbers");
+};
 template <class Layer, std::int64_t Window, std::int64_t Most>
 struct WindowIsSmaller {
   static_assert(Window <= Most,
@@ -52,6 +59,19 @@ struct OpIsDifferentiable {
 template <class Layer, bool Same>
 struct RepeatKeepsShape {
   static_assert(Same, "Repeat<Count, Layer>: the layer's output must have the shape of its input");
+};
+template <class Layer, int Count>
+struct FirstSegmentIsOne {
+  static_assert(Count == 1,
+                "Repeat<Count, Layer>: a model's first segment reads the batch, so it has one "
+                "layer; put one before the Repeat");
+};
+template <class Layer, std::int64_t Has, std::int64_t Wants, bool Scaled>
+struct LastSegmentIsLoss {
+  static_assert(Has == Wants && !Scaled,
+                "tessera: a model's last segment returns the loss: with Batch one number, such as "
+                "linear_cross_entropy(x, weight), with Samples<Count, Input, Target> one for each "
+                "of the Count samples");
 };
 template <int Width, int Heads>
 struct HeadsDivideWidth {

@@ -168,8 +168,7 @@ constexpr Value attention(Value qkv) {
   if constexpr (K.separator < 0)
     return apply<Attention<K>>(qkv);
   else
-    return apply<DocumentAttention<K>>(
-        qkv, field(qkv, Field::tokens, shape_of(qkv.shape()[0], qkv.shape()[1])));
+    return apply<DocumentAttention<K>>(qkv, field(qkv, Field::input));
 }
 
 }  // namespace tessera::inline TESSERA_SETTING

@@ -246,9 +246,7 @@ static_assert(complete<LinearCrossEntropy> && complete<LinearCrossEntropyInput>)
 /// Mean cross-entropy over the valid targets of the global batch; weight [vocabulary, C]. Targets
 /// of -1 are ignored.
 constexpr Value linear_cross_entropy(Value x, ParameterSlot const& weight) {
-  Value const targets = field(x, Field::targets, shape_of(x.shape()[0], x.shape()[1]));
-  Value const scale = field(x, Field::loss_scale, shape_of(1));
-  return apply<LinearCrossEntropy>(x, weight, targets, scale);
+  return apply<LinearCrossEntropy>(x, weight, targets(x), field(x, Field::loss_scale));
 }
 
 }  // namespace tessera::inline TESSERA_SETTING

@@ -49,8 +49,7 @@ constexpr Value dropout(Value x, double probability) {
   if (probability == 0) return x;
   int before = 0;
   for (Node const& n : x.trace->nodes) before += n.op == &table<Drop>;
-  return apply<Drop>({.attribute = before, .number = probability}, x,
-                     field(x, Field::noise, shape_of(x.shape()[0], 2)));
+  return apply<Drop>({.attribute = before, .number = probability}, x, field(x, Field::noise));
 }
 
 }  // namespace tessera::inline TESSERA_SETTING

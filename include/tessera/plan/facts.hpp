@@ -2,7 +2,7 @@
 #pragma once
 
 #include <tessera/core/bytes.hpp>
-#include <tessera/core/setting.hpp>
+#include <tessera/core/sample.hpp>
 
 #include <array>
 #include <cstdint>
@@ -64,8 +64,8 @@ struct Facts {
   std::vector<MatrixInfo> matrices{};
   std::vector<FusionInfo> fusions{};
   Bytes workspace = 0;  // of kernels: the largest need
-  Bytes batch = 0;      // tokens and targets of one micro-batch
-  int sequences = 1, tokens = 1;
+  Bytes batch = 0;      // inputs and targets of one micro-batch, and what goes with them
+  SampleBatch samples{};
 };
 
 /// Shards are whole chunks of this many elements: the unit of fixed-order sums.

@@ -21,8 +21,8 @@ enum class Family : std::uint8_t {
   kept,       // forward values that backward reads
   scratch,    // of one layer
   workspace,  // of one kernel
-  batch,      // tokens and targets
-  exchange,   // other domains' parts of a gradient,
+  batch,      // inputs and targets
+  exchange,   // other domains' parts of a gradient
   norms,      // sums of squares, losses and tokens of every rank
   sums,       // of squares over every rank's parts of tensors
   update      // of a layer's matrices, whole, while it is orthogonalised

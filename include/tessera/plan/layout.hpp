@@ -21,7 +21,7 @@ enum class Across : std::uint8_t { nothing, sums, matrices };
 inline constexpr int most_frozen = 8;
 
 struct Layout {
-  int sequences = 0, tokens = 0;  // of one micro-batch
+  int sequences = 0, tokens = 0;  // of one micro-batch; samples and 0, if they are not text
   int accumulate = 1;             // micro-batches per step
   std::int64_t global_batch = 0;  // sequences per step over all ranks; 0: accumulate counts
   int zero = 0;

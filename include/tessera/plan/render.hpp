@@ -21,6 +21,22 @@ inline std::string count(int n, std::string const& one) {
   return std::to_string(n) + " " + one + (n == 1 ? "" : "s");
 }
 
+/// Input or target of a sample: "28 x 28 numbers", "1 label of 10".
+inline std::string field_in_words(SampleField const& f) {
+  std::string s;
+  for (int i = 0; i < f.extents.rank; ++i) s += (i ? " x " : "") + std::to_string(f.extents[i]);
+  if (f.extents.rank == 0) s = "1";
+  s += f.dtype == DType::real ? " number" : " label";
+  if (f.count() != 1) s += "s";
+  return f.dtype == DType::real ? s : s + " of " + std::to_string(f.classes);
+}
+inline std::string batch_in_words(SampleBatch const& b) {
+  if (b.text())
+    return std::to_string(b.samples) + " x " + std::to_string(b.input.count()) + " tokens";
+  return count(b.samples, "sample") + ", " + field_in_words(b.input) + " to " +
+         field_in_words(b.target);
+}
+
 /// A line without the blanks at its end.
 inline void line(std::string& out, std::string text) {
   while (!text.empty() && text.back() == ' ') text.pop_back();
@@ -158,8 +174,7 @@ inline std::string render(Plan const& p) {
   detail::render_precision(p.layout.low, out);
   detail::line(out, "each rank   " + std::to_string(p.micros) +
                         (p.micros == 1 ? " micro-batch" : " micro-batches") + " of " +
-                        std::to_string(p.facts.sequences) + " x " + std::to_string(p.facts.tokens) +
-                        " tokens, one after another");
+                        detail::batch_in_words(p.facts.samples) + ", one after another");
   if (train && p.layout.strict > 0)
     detail::line(
         out, "gradients   of " + detail::count(p.tree().leaf, "sample") + " added in order, then " +
@@ -187,9 +202,10 @@ inline std::string render(Plan const& p) {
                             detail::right(human(copied(p, op)), 10) + "copied");
   detail::line(out, "  " + detail::column("all", 15) + detail::right(human(payload(p)), 10) +
                         "payload " + detail::right(human(copied(p)), 10) + "copied");
+  if (!train) return out;
   out += "\n";
-  if (train) detail::render_fusions(p, out);
-  if (train) out += render_memory(p);
+  detail::render_fusions(p, out);
+  out += render_memory(p);
   return out;
 }
 

@@ -1,6 +1,7 @@
 /// Batch<Sequences, Tokens>: the micro-batch of one rank.
 #pragma once
 
+#include <tessera/core/sample.hpp>
 #include <tessera/policy/policy.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
@@ -18,6 +19,9 @@ struct BatchIsPositive {
 template <int Sequences, int Tokens>
 struct Batch : rule::BatchIsPositive<Sequences, Tokens> {
   static constexpr std::string_view name = "Batch";
+  using input = TokenSequence<Tokens>;
+  using target = input;
+  static constexpr SampleBatch batch = token_batch(Sequences, Tokens);
   static constexpr void set(Layout& layout) {
     layout.sequences = Sequences;
     layout.tokens = Tokens;

@@ -22,7 +22,7 @@ template <int Batches>
 struct BatchIsGiven {
   static_assert(Positive<Batches>,
                 "Trainer<Model, Policies...>: the micro-batch is missing; add Batch<Sequences, "
-                "Tokens>");
+                "Tokens> or Samples<Count, Input, Target>");
 };
 template <int Optimizers>
 struct OneOptimizer {

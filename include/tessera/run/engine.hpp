@@ -13,10 +13,10 @@ namespace tessera::inline TESSERA_SETTING {
 /// What a step tells.
 struct Report {
   std::int64_t step = 0;     // counts from 1, skipped ones included
-  double loss = 0;           // mean over the valid targets of the global batch
+  double loss = 0;           // mean over the valid targets, or samples, of the global batch
   double gradient_norm = 0;  // before clipping
   double learning_rate = 0;  // of the update that was made, or skipped
-  std::int64_t tokens = 0;   // of the global batch
+  std::int64_t tokens = 0;   // of the global batch; its samples, if they are not text
   double seconds = 0;
   bool skipped = false;   // fp16: the scaled gradient overflowed, and nothing was updated
   double loss_scale = 1;  // of this step; 1 without fp16
@@ -72,11 +72,10 @@ class Engine {
     scaler_ = scaler.value_or(LossScaler::of(options_.fp16));
   }
 
-  template <Data D>
-  Report step(D const& data, StepWatch* watch = nullptr) {
+  Report step(Source const& source, StepWatch* watch = nullptr) {
     auto const start = std::chrono::steady_clock::now();
     check_loss_scale(options_.fp16, plan_.layout.low);
-    Batches const b = batches(plan_, Source::of(data, plan_.layout.tokens));
+    Batches const b = batches(plan_, source);
     StepValues const v = values();
     double const scale = loss_scale();
     Turnout const t = executor_.run(plan_, b, v, options_.clip_norm, scale, watch);
@@ -89,16 +88,14 @@ class Engine {
         .loss = t.loss,
         .gradient_norm = t.gradient_norm,
         .learning_rate = v.rate,
-        .tokens = b.targets(),
+        .tokens = b.terms(),
         .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
         .skipped = !t.finite,
         .loss_scale = scale};
   }
 
   /// Mean loss over the first `samples` samples of a source, in its order; 0: all of them.
-  template <Data D>
-  double evaluate(D const& data, std::int64_t samples = 0) {
-    Source source = Source::of(data, plan_.layout.tokens);
+  double evaluate(Source source, std::int64_t samples = 0) {
     if (samples > 0) source.samples = std::min(samples, source.samples);
     std::int64_t const at_once = std::int64_t(plan_.layout.sequences) * plan_.mesh.data;
     Plan const p = evaluate_plan(plan_, int((source.samples + at_once - 1) / at_once));
@@ -139,8 +136,7 @@ class Engine {
  private:
   Batches batches(Plan const& p, Source const& source) const {
     Batches b{.source = source,
-              .sequences = p.layout.sequences,
-              .tokens = p.layout.tokens,
+              .batch = p.facts.samples,
               .vocabulary = vocabulary_,
               .micros = p.micros,
               .rank = world_.rank(),

@@ -13,9 +13,9 @@ namespace tessera::inline TESSERA_SETTING {
 
 /// What an update needs beside the gradients, and what a step found out.
 struct Turnout {
-  double loss = 0;            // mean over the valid targets of all ranks
+  double loss = 0;            // mean over the valid terms of all ranks
   double gradient_norm = 0;   // before clipping
-  std::int64_t valid = 0;     // targets that are not ignored, over all ranks
+  std::int64_t valid = 0;     // terms that are not ignored, over all ranks
   double gradient_scale = 1;  // from the buffers to the gradient of the mean loss
   bool finite = true;
 };
@@ -226,8 +226,7 @@ class Executor {
     else
       program.backward(at, watch);
     if (in.op == Do::backward && p.reduces_slots()) clear_gaps(p, in);
-    if (last && (in.op == Do::backward || !training))
-      sums_.loss.add(double(program.loss(at, training)));
+    if (last && (in.op == Do::backward || !training)) sums_.loss.add(program.loss(at, training));
   }
 
   void gather(Plan const& p, Instruction const& in) {
@@ -316,8 +315,8 @@ class Executor {
       all.squares.add(of.squares), all.loss.add(of.loss), all.valid += of.valid;
     }
     double const loss = all.loss.value(), squares = all.squares.value(), valid = all.valid;
-    // Losses carry one over all targets; ignored ones are taken out here.
-    double const nominal = double(batches_->targets());
+    // Losses carry one over all terms; ignored ones are taken out here.
+    double const nominal = double(batches_->terms());
     double const mean = valid > 0 ? nominal / valid : 0;
     turnout_.valid = std::int64_t(valid);
     turnout_.loss = loss * mean;

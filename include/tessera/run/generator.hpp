@@ -13,7 +13,7 @@ inline constexpr auto generate_segments = []<int... I>(std::integer_sequence<int
   return std::array<SegmentGraph, sizeof...(I)>{
       SegmentGraph{field_name<Model, I>, repeats<Model, I>, false, generate_graph<Model, I, S>,
                    generate_slots<Model, I, S>, parameters<Model, I, S>,
-                   places<Model, I, typename S::training>, S::sequences, S::tokens}...};
+                   places<Model, I, typename S::training>, batch_of<S>}...};
 }
 (std::make_integer_sequence<int, segments<Model>>{});
 

@@ -156,10 +156,10 @@ class Profile : public StepWatch {
 };
 
 /// One training step, watched. Collective; each rank has its own profile.
-template <class Trainer, Data D>
+template <class Trainer, class D>
 Profile measure(Trainer& trainer, D const& data) {
   Profile profile(trainer.engine());
-  profile.whole_step(trainer.engine().step(data, &profile).seconds);
+  profile.whole_step(trainer.engine().step(trainer.source(data), &profile).seconds);
   return profile;
 }
 

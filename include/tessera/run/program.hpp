@@ -19,14 +19,14 @@ struct SegmentGraph {
   std::span<Slot const> slots{};
   std::span<ParameterInfo const> parameters{};
   std::span<ParameterPlace const> places{};
-  int sequences = 1, tokens = 1;  // of a micro-batch
+  SampleBatch batch{};
 };
 
 template <class Model, int I, class S>
 constexpr SegmentGraph segment_graph() {
   return {field_name<Model, I>, repeats<Model, I>,  I == segments<Model> - 1,
           graph<Model, I, S>,   slots<Model, I, S>, parameters<Model, I, S>,
-          places<Model, I, S>,  S::sequences,       S::tokens};
+          places<Model, I, S>,  batch_of<S>};
 }
 template <class Model, class S>
 inline constexpr auto segment_graphs = []<int... I>(std::integer_sequence<int, I...>) {
@@ -117,15 +117,22 @@ class Program {
   void backward(Bases const& at, NodeWatch* watch = nullptr) {
     for (Step& s : backward_) run(s, at, true, watch);
   }
-  /// The loss segment's result, where the pass that ran last has left it.
-  Real loss(Bases const& at, bool training) const {
+  /// The loss segment's result, where the pass that ran last has left it: its part of the mean.
+  double loss(Bases const& at, bool training) const {
     Step const& last = forward_.back();
-    if (!training || !last.skip_in_training) return *static_cast<Real*>(address(last.out, at));
+    if (!training || !last.skip_in_training) {
+      Real const *const losses = static_cast<Real*>(address(last.out, at)), *scales = scales_at(at);
+      if (!scales) return double(*losses);
+      double sum = 0;
+      for (std::int64_t i = 0; i < last.out.shape.count(); ++i)
+        sum += double(losses[i]) * double(scales[i]);
+      return sum;
+    }
     for (Step const& s : backward_)
       if (s.op && s.op->traits.result_in_backward > 0)
-        return *static_cast<Real*>(
-            address(s.extra[std::size_t(s.op->traits.result_in_backward - 1)], at));
-    return std::numeric_limits<Real>::quiet_NaN();
+        return double(*static_cast<Real*>(
+            address(s.extra[std::size_t(s.op->traits.result_in_backward - 1)], at)));
+    return std::numeric_limits<double>::quiet_NaN();
   }
 
  private:
@@ -162,10 +169,10 @@ class Program {
       o.accumulate = n.accumulate;
     }
     if (slot.region == Region::batch) {
-      BatchFields const f = batch_fields(segment_.sequences, segment_.tokens);
+      BatchFields const f = batch_fields(segment_.batch);
       switch (n.field) {
-        case Field::tokens: o.offset = f.tokens; break;
-        case Field::targets: o.offset = f.targets; break;
+        case Field::input: o.offset = f.input; break;
+        case Field::target: o.offset = f.target; break;
         case Field::loss_scale: o.offset = f.loss_scale; break;
         case Field::noise: o.offset = f.noise; break;
       }
@@ -189,6 +196,11 @@ class Program {
     }
     return base + o.offset;
   }
+  /// What every sample's loss counts in the mean; null: the loss of text has been scaled already.
+  Real* scales_at(Bases const& at) const {
+    if (segment_.batch.text()) return nullptr;
+    return reinterpret_cast<Real*>(at.batch + batch_fields(segment_.batch).loss_scale);
+  }
   static Tensor tensor(Operand const& o, Bases const& at) { return {address(o, at), o.shape}; }
   static bool adds(Operand const& o, Bases const& at) {
     return o.region == Region::gradient && (o.accumulate || at.accumulate[std::size_t(o.use)]);
@@ -196,7 +208,9 @@ class Program {
 
   void run(Step& s, Bases const& at, bool training, NodeWatch* watch) {
     if (!s.op) {
-      *static_cast<Real*>(address(s.out, at)) = at.seed;
+      Real *const seed = static_cast<Real*>(address(s.out, at)), *const scales = scales_at(at);
+      for (std::int64_t i = 0; i < s.out.shape.count(); ++i)
+        seed[i] = at.seed * (scales ? scales[i] : Real(1));
       return;
     }
     Call& c = s.call;
