@@ -13,13 +13,13 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 ///   w = w - lr g' / (sqrt(s) + eps)
 ///
 /// Shapes  w, s, g [n]
-/// Types   s, g T; w Plain<T>, Split or Master
+/// Types   g T; w Plain<T>, Split, Master or Rounded; s StateOf<T, Weights>
 /// Moves   5 * sizeof(T) bytes per element: 20 in float, as much with bf16 weights and remainders,
-///         22 with fp16 weights beside floats
+///         22 with fp16 weights beside floats, 12 with Rounded ones
 template <class T, class Weights = Plain<T>>
 struct Adagrad {
   Weights w;
-  T* s;
+  StateOf<T, Weights> s;
   T const* g;
   std::int64_t n;
   double lr, eps, decay;
@@ -32,15 +32,15 @@ struct Adagrad {
     using W = Wide<T>;
     Chunk const chunk = Chunk::at(r, n);
     Weights const weight = w.from(chunk.first);
-    T* const sum = s + chunk.first;
+    StateOf<T, Weights> const sum = s.from(chunk.first);
     T const* const gradient = g + chunk.first;
     W const step = W(lr), least = W(eps), shrink = W(decay), scale = W(gradient_scale);
-    lane.each(chunk.size, [=](std::int64_t i) {
+    each_weight(lane, weight, chunk.size, [=](std::int64_t i, auto const draw) {
       W const x = weight.get(i);
       W const d = W(gradient[i]) * scale + shrink * x;
-      W const square = W(sum[i]) + d * d;
-      sum[i] = T(square);
-      weight.set(i, x - step * d / (sqrt_fast(square) + least));
+      W const square = sum.get(i) + d * d;
+      sum.set(i, square, draw.of(1));
+      weight.set(i, x - step * d / (sqrt_fast(square) + least), draw.of(0));
     });
   }
 };

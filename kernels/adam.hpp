@@ -17,13 +17,14 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 /// as torch.optim.Adam and torch.optim.AdamW do.
 ///
 /// Shapes  w, m, v, g [n]
-/// Types   m, v, g T; w Plain<T>, Split or Master; options double, because 1 - 0.999f is not 0.001f
+/// Types   g T; w Plain<T>, Split, Master or Rounded, m, v StateOf<T, Weights>; options double,
+///         because 1 - 0.999f is not 0.001f
 /// Moves   7 * sizeof(T) bytes per element: 28 in float, as much with bf16 weights and remainders,
-///         30 with fp16 weights beside floats
+///         30 with fp16 weights beside floats, 16 with Rounded ones
 template <class T, class Weights = Plain<T>, bool Decoupled = false>
 struct Adam {
   Weights w;
-  T *m, *v;
+  StateOf<T, Weights> m, v;
   T const* g;
   std::int64_t n;
   double lr, beta1, beta2, eps, decay;
@@ -37,21 +38,21 @@ struct Adam {
     using W = Wide<T>;
     Chunk const chunk = Chunk::at(r, n);
     Weights const weight = w.from(chunk.first);
-    T *const first = m + chunk.first, *const second = v + chunk.first;
+    StateOf<T, Weights> const first = m.from(chunk.first), second = v.from(chunk.first);
     T const* const gradient = g + chunk.first;
     W const joined = W(decay), keep = W(Decoupled ? 1 - lr * decay : 1);
     W const step = W(lr * correction1);
     W const gain1 = W(1 - beta1), keep2 = W(beta2), gain2 = W(1 - beta2);
     W const root = W(std::sqrt(correction2)), least = W(eps), scale = W(gradient_scale);
-    lane.each(chunk.size, [=](std::int64_t i) {
+    each_weight(lane, weight, chunk.size, [=](std::int64_t i, auto const draw) {
       W const x = weight.get(i);
       W d = W(gradient[i]) * scale;
       if constexpr (!Decoupled) d += joined * x;
-      W const mean = W(first[i]) + gain1 * (d - W(first[i]));
-      W const square = keep2 * W(second[i]) + gain2 * d * d;
-      first[i] = T(mean);
-      second[i] = T(square);
-      weight.set(i, x * keep - step * mean / (sqrt_fast(square) * root + least));
+      W const before = first.get(i), mean = before + gain1 * (d - before);
+      W const square = keep2 * second.get(i) + gain2 * d * d;
+      first.set(i, mean, draw.of(1));
+      second.set(i, square, draw.of(2));
+      weight.set(i, x * keep - step * mean / (sqrt_fast(square) * root + least), draw.of(0));
     });
   }
 };

@@ -13,13 +13,14 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 ///   m = beta2 m + (1 - beta2) g'
 ///
 /// Shapes  w, m, g [n]
-/// Types   m, g T; w Plain<T>, Split or Master; options are double, because 1 - 0.99f is not 0.01f
+/// Types   g T; w Plain<T>, Split, Master or Rounded; m StateOf<T, Weights>; options are double,
+///         because 1 - 0.99f is not 0.01f
 /// Moves   5 * sizeof(T) bytes per element: 20 in float, as much with bf16 weights and remainders,
-///         22 with fp16 weights beside floats
+///         22 with fp16 weights beside floats, 12 with Rounded ones
 template <class T, class Weights = Plain<T>>
 struct Lion {
   Weights w;
-  T* m;
+  StateOf<T, Weights> m;
   T const* g;
   std::int64_t n;
   double lr, beta1, beta2, decay;
@@ -32,15 +33,16 @@ struct Lion {
     using W = Wide<T>;
     Chunk const chunk = Chunk::at(r, n);
     Weights const weight = w.from(chunk.first);
-    T* const momentum = m + chunk.first;
+    StateOf<T, Weights> const momentum = m.from(chunk.first);
     T const* const gradient = g + chunk.first;
     W const keep = W(1 - lr * decay), step = W(lr), scale = W(gradient_scale);
     W const gain1 = W(1 - beta1), gain2 = W(1 - beta2);
-    lane.each(chunk.size, [=](std::int64_t i) {
-      W const mean = W(momentum[i]), apart = W(gradient[i]) * scale - mean;
+    each_weight(lane, weight, chunk.size, [=](std::int64_t i, auto const draw) {
+      W const mean = momentum.get(i), apart = W(gradient[i]) * scale - mean;
       W const direction = mean + gain1 * apart;
-      momentum[i] = T(mean + gain2 * apart);
-      weight.set(i, weight.get(i) * keep - step * (W(direction > 0) - W(direction < 0)));
+      momentum.set(i, mean + gain2 * apart, draw.of(1));
+      W const sign = W(direction > 0) - W(direction < 0);
+      weight.set(i, weight.get(i) * keep - step * sign, draw.of(0));
     });
   }
 };

@@ -14,13 +14,13 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 ///   w = w - lr b, or with nesterov w - lr (g' + momentum b)
 ///
 /// Shapes  w, b, g [n]
-/// Types   b, g T; w Plain<T>, Split or Master
+/// Types   g T; w Plain<T>, Split, Master or Rounded; b StateOf<T, Weights>
 /// Moves   5 * sizeof(T) bytes per element: 20 in float, as much with bf16 weights and remainders,
-///         22 with fp16 weights beside floats
+///         22 with fp16 weights beside floats, 12 with Rounded ones
 template <class T, class Weights = Plain<T>>
 struct Sgd {
   Weights w;
-  T* b;
+  StateOf<T, Weights> b;
   T const* g;
   std::int64_t n;
   double lr, momentum, decay;
@@ -34,17 +34,17 @@ struct Sgd {
     using W = Wide<T>;
     Chunk const chunk = Chunk::at(r, n);
     Weights const weight = w.from(chunk.first);
-    T* const buffer = b + chunk.first;
+    StateOf<T, Weights> const buffer = b.from(chunk.first);
     T const* const gradient = g + chunk.first;
     W const keep = W(momentum), shrink = W(decay), scale = W(gradient_scale);
     // Both rules are one sum, so the loop has no branch.
     W const ahead = W(nesterov ? lr : 0), behind = W(nesterov ? lr * momentum : lr);
-    lane.each(chunk.size, [=](std::int64_t i) {
+    each_weight(lane, weight, chunk.size, [=](std::int64_t i, auto const draw) {
       W const x = weight.get(i);
       W const d = W(gradient[i]) * scale + shrink * x;
-      W const mean = keep * W(buffer[i]) + d;
-      buffer[i] = T(mean);
-      weight.set(i, x - (ahead * d + behind * mean));
+      W const mean = keep * buffer.get(i) + d;
+      buffer.set(i, mean, draw.of(1));
+      weight.set(i, x - (ahead * d + behind * mean), draw.of(0));
     });
   }
 };

@@ -1,12 +1,19 @@
-/// How optimizers read and write weights: as they are stored, exactly from two halves, or exactly
-/// beside what is stored.
+/// How optimizers read and write weights: as they are stored, exactly from two halves, exactly
+/// beside what is stored, or in bf16 alone; and states beside such weights.
 #pragma once
 
 #include <tessera/core/dtype.hpp>
+#include <tessera/kernels/rounding.hpp>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace tessera::inline TESSERA_SETTING::kernel {
+
+/// In place of a Draw where nothing is drawn: what is stored is the nearest.
+struct Nearest {
+  TESSERA_BOTH constexpr Nearest of(int) const { return {}; }
+};
 
 template <class T>
 struct Plain {
@@ -14,7 +21,7 @@ struct Plain {
 
   TESSERA_BOTH Plain(T* weights = nullptr) : at(weights) {}
   TESSERA_BOTH Wide<T> get(std::int64_t i) const { return Wide<T>(at[i]); }
-  TESSERA_BOTH void set(std::int64_t i, Wide<T> x) const { at[i] = T(x); }
+  TESSERA_BOTH void set(std::int64_t i, Wide<T> x, Nearest = {}) const { at[i] = T(x); }
   TESSERA_BOTH Plain from(std::int64_t first) const { return {at + first}; }
 };
 
@@ -39,7 +46,7 @@ struct Split {
   }
 
   TESSERA_BOTH float get(std::int64_t i) const { return join(at[i], remainder[i]); }
-  TESSERA_BOTH void set(std::int64_t i, float x) const {
+  TESSERA_BOTH void set(std::int64_t i, float x, Nearest = {}) const {
     at[i] = high(x);
     remainder[i] = low(x);
   }
@@ -53,11 +60,24 @@ struct Master {
   float* exact;
 
   TESSERA_BOTH float get(std::int64_t i) const { return exact[i]; }
-  TESSERA_BOTH void set(std::int64_t i, float x) const {
+  TESSERA_BOTH void set(std::int64_t i, float x, Nearest = {}) const {
     exact[i] = x;
     at[i] = fp16(x);
   }
   TESSERA_BOTH Master from(std::int64_t first) const { return {at + first, exact + first}; }
 };
+
+/// An optimizer's state beside such weights.
+template <class T, class Weights>
+using StateOf = std::conditional_t<std::is_same_v<Weights, Rounded>, Rounded, Plain<T>>;
+
+/// f(i, draw) for all i < n: what a step writes at i, it writes with draw.of(0), of(1), of(2).
+template <Lane L, class Weights, class F>
+TESSERA_BOTH void each_weight(L const& lane, Weights const& weights, std::int64_t n, F f) {
+  if constexpr (std::is_same_v<Weights, Rounded>)
+    weights.noise.each(lane, n, f);
+  else
+    lane.each(n, [=](std::int64_t i) { f(i, Nearest{}); });
+}
 
 }  // namespace tessera::inline TESSERA_SETTING::kernel

@@ -25,6 +25,7 @@
 #include <tessera/policy/precision.hpp>
 #include <tessera/policy/reduce.hpp>
 #include <tessera/policy/samples.hpp>
+#include <tessera/policy/stochastic_rounding.hpp>
 #include <tessera/policy/strict.hpp>
 #include <tessera/policy/zero.hpp>
 

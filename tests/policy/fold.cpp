@@ -8,6 +8,7 @@
 #include <tessera/policy/on.hpp>
 #include <tessera/policy/precision.hpp>
 #include <tessera/policy/reduce.hpp>
+#include <tessera/policy/stochastic_rounding.hpp>
 #include <tessera/policy/zero.hpp>
 
 #include <doctest/doctest.h>
@@ -21,6 +22,9 @@ struct Momentum {
   static constexpr bool is_optimizer = true;
   static constexpr int states = 1;
   static constexpr void set(Layout& layout) { layout.states = states; }
+};
+struct Rounding : Momentum {
+  static constexpr bool rounds_stochastically = true;
 };
 static_assert(Policy<Momentum> && Optimizer<Momentum> && !Optimizer<Zero<1>> && !Policy<int>);
 
@@ -37,6 +41,9 @@ TEST_CASE("policies fold into a layout in any order") {
   static_assert(fold<Batch<1, 1>, Precision<bf16>, Momentum>().master() == 2);
   static_assert(fold<Batch<1, 1>, Precision<fp16>, Momentum>().weight() == 2);
   static_assert(fold<Batch<1, 1>, Precision<fp16>, Momentum>().master() == 4);
+  constexpr Layout c = fold<StochasticRounding, Rounding, Precision<bf16>, Batch<1, 1>>();
+  static_assert(c.weight() == 2 && c.master() == 0 && c.state() == 2);
+  static_assert(a.state() == sizeof(Real));
   static_assert(b.sequences == 4 && b.tokens == 128 && b.accumulate == 8 && b.zero == 3 && b.clip);
 }
 

@@ -68,4 +68,7 @@ TEST_CASE("a run fills every buffer of its plan to the last byte") {
   check_arena<Muon, Zero<0>>();
   check_arena<Muon, Zero<1>>();
   check_arena<Muon, Zero<3>>();
+  check_arena<AdamW, Zero<0>, Precision<bf16>, StochasticRounding>();
+  check_arena<AdamW, Zero<1>, Precision<bf16>, StochasticRounding>();
+  check_arena<AdamW, Zero<3>, Precision<bf16>, StochasticRounding>();
 }

@@ -9,19 +9,20 @@
 namespace tessera::inline TESSERA_SETTING {
 
 /// torch.optim.Adagrad without lr_decay: the rate is the schedule's. Decay joins the gradient.
-/// Bytes  4 per trainable weight in float: the sum of squares; sharded from Zero<1> on
+/// Bytes  4 per trainable weight in float, 2 with StochasticRounding: the sum of squares; sharded
+///        from Zero<1> on
 struct Adagrad {
   static constexpr std::string_view name = "Adagrad";
-  static constexpr bool is_optimizer = true;
+  static constexpr bool is_optimizer = true, rounds_stochastically = true;
   static constexpr int states = 1;
   static constexpr std::array<std::string_view, 1> state_names{"sum"};
   static constexpr StepValues defaults{.epsilon = 1e-10};  // torch's
   static constexpr void set(Layout& layout) { layout.states = states; }
 
   static void step(StepRange const& r, StepValues const& v) {
-    with_weights(r, [&]<class Weights>(Weights w) {
+    with_any_weights(r, [&]<class Weights>(Weights w) {
       CpuTeam{}.run(kernel::Adagrad<Real, Weights>{.w = w,
-                                                   .s = r.states[0],
+                                                   .s = r.state<Weights>(0),
                                                    .g = r.gradients,
                                                    .n = r.elements,
                                                    .lr = v.rate,

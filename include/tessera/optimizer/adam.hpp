@@ -14,11 +14,11 @@ namespace detail {
 
 template <bool Decoupled>
 void adam_step(StepRange const& r, StepValues const& v) {
-  with_weights(r, [&]<class Weights>(Weights w) {
+  with_any_weights(r, [&]<class Weights>(Weights w) {
     CpuTeam{}.run(kernel::Adam<Real, Weights, Decoupled>{
         .w = w,
-        .m = r.states[0],
-        .v = r.states[1],
+        .m = r.state<Weights>(0),
+        .v = r.state<Weights>(1),
         .g = r.gradients,
         .n = r.elements,
         .lr = v.rate,
@@ -32,7 +32,8 @@ void adam_step(StepRange const& r, StepValues const& v) {
   });
 }
 
-/// Bytes  8 per trainable weight in float: two moments; sharded from Zero<1> on
+/// Bytes  8 per trainable weight in float, 4 with StochasticRounding: two moments; sharded from
+///        Zero<1> on
 struct Moments {
   static constexpr bool is_optimizer = true;
   static constexpr int states = 2;
@@ -45,6 +46,7 @@ struct Moments {
 /// torch.optim.Adam without amsgrad.
 struct Adam : detail::Moments {
   static constexpr std::string_view name = "Adam";
+  static constexpr bool rounds_stochastically = true;
   static void step(StepRange const& r, StepValues const& v) { detail::adam_step<false>(r, v); }
 };
 static_assert(Optimizer<Adam>);

@@ -8,6 +8,7 @@ namespace tessera::inline TESSERA_SETTING {
 /// torch.optim.AdamW without amsgrad.
 struct AdamW : detail::Moments {
   static constexpr std::string_view name = "AdamW";
+  static constexpr bool rounds_stochastically = true;
   static void step(StepRange const& r, StepValues const& v) { detail::adam_step<true>(r, v); }
 };
 static_assert(Optimizer<AdamW>);

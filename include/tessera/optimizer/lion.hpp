@@ -9,19 +9,20 @@
 namespace tessera::inline TESSERA_SETTING {
 
 /// The paper takes a rate 3 to 10 times smaller than AdamW's, and as much more decay.
-/// Bytes  4 per trainable weight in float: the momentum; sharded from Zero<1> on
+/// Bytes  4 per trainable weight in float, 2 with StochasticRounding: the momentum; sharded from
+///        Zero<1> on
 struct Lion {
   static constexpr std::string_view name = "Lion";
-  static constexpr bool is_optimizer = true;
+  static constexpr bool is_optimizer = true, rounds_stochastically = true;
   static constexpr int states = 1;
   static constexpr std::array<std::string_view, 1> state_names{"exp_avg"};
   static constexpr StepValues defaults{.beta2 = 0.99};  // the paper's
   static constexpr void set(Layout& layout) { layout.states = states; }
 
   static void step(StepRange const& r, StepValues const& v) {
-    with_weights(r, [&]<class Weights>(Weights w) {
+    with_any_weights(r, [&]<class Weights>(Weights w) {
       CpuTeam{}.run(kernel::Lion<Real, Weights>{.w = w,
-                                                .m = r.states[0],
+                                                .m = r.state<Weights>(0),
                                                 .g = r.gradients,
                                                 .n = r.elements,
                                                 .lr = v.rate,

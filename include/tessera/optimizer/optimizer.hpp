@@ -24,6 +24,7 @@ struct StepValues {
   bool nesterov = false;
   double trust_least = 0.01, trust_most = 10;  // bounds of Lamb's ratio
   std::int64_t step = 1;                       // counts from 1
+  std::uint64_t seed = 0;                      // of what is drawn
 };
 
 /// Sums of squares over one rank's part of a tensor, or over all of it.
@@ -36,9 +37,12 @@ struct TensorSums {
 struct StepRange {
   DType low = DType::real;  // what weights are stored in
   void* weights = nullptr;
-  void* master = nullptr;  // of bf16 weights their remainders, of fp16 ones the exact floats
+  void* master = nullptr;   // of bf16 weights their remainders, of fp16 ones the exact floats
+  bool stochastic = false;  // bf16 weights have nothing beside them, and states are bf16, too
   Real const* gradients = nullptr;
   std::array<Real*, most_states> states{};
+  std::array<bf16*, most_states> rounded_states{};  // in their place if stochastic
+  kernel::Noise noise{};                            // what weights and states are rounded with
   std::int64_t elements = 0;
   TensorSums* sums = nullptr;   // Across::sums: prepare sets the range's, step sees the tensor's
   std::span<double> scratch{};  // of prepare
@@ -51,9 +55,21 @@ struct StepRange {
     r.gradients += first;
     for (Real*& s : r.states)
       if (s) s += first;
+    for (bf16*& s : r.rounded_states)
+      if (s) s += first;
+    r.noise = noise.from(first);
     if (update) r.update += first;
     r.elements = count;
     return r;
+  }
+
+  /// State k as a kernel with such weights sees it.
+  template <class Weights>
+  kernel::StateOf<Real, Weights> state(int k) const {
+    if constexpr (std::is_same_v<Weights, kernel::Rounded>)
+      return {rounded_states[std::size_t(k)]};
+    else
+      return {states[std::size_t(k)]};
   }
 };
 
@@ -69,9 +85,18 @@ void with_weights(StepRange const& r, F const& f) {
   f(kernel::Plain<Real>(static_cast<Real*>(r.weights)));
 }
 
+/// The same for an optimizer that says `rounds_stochastically`: also kernel::Rounded, with states
+/// that range.state<Weights>(k) knows.
+template <class F>
+void with_any_weights(StepRange const& r, F const& f) {
+  if constexpr (sizeof(Real) == 4)
+    if (r.stochastic) return f(kernel::Rounded{static_cast<bf16*>(r.weights), r.noise});
+  with_weights(r, f);
+}
+
 struct OptimizerTable {
   std::string_view name{};
-  std::span<std::string_view const> states{};  // their names; each one Real per weight
+  std::span<std::string_view const> states{};  // their names; each one number per weight
   void (*step)(StepRange const&, StepValues const&) = nullptr;
   StepValues defaults{};  // its betas and epsilon where the options leave them open
   void (*prepare)(StepRange const&, StepValues const&) = nullptr;  // null: nothing across tensors

@@ -9,18 +9,19 @@
 namespace tessera::inline TESSERA_SETTING {
 
 /// torch.optim.SGD, its options Options::momentum and Options::nesterov; decay joins the gradient.
-/// Bytes  4 per trainable weight in float: the momentum; sharded from Zero<1> on
+/// Bytes  4 per trainable weight in float, 2 with StochasticRounding: the momentum; sharded from
+///        Zero<1> on
 struct Sgd {
   static constexpr std::string_view name = "Sgd";
-  static constexpr bool is_optimizer = true;
+  static constexpr bool is_optimizer = true, rounds_stochastically = true;
   static constexpr int states = 1;
   static constexpr std::array<std::string_view, 1> state_names{"momentum_buffer"};
   static constexpr void set(Layout& layout) { layout.states = states; }
 
   static void step(StepRange const& r, StepValues const& v) {
-    with_weights(r, [&]<class Weights>(Weights w) {
+    with_any_weights(r, [&]<class Weights>(Weights w) {
       CpuTeam{}.run(kernel::Sgd<Real, Weights>{.w = w,
-                                               .b = r.states[0],
+                                               .b = r.state<Weights>(0),
                                                .g = r.gradients,
                                                .n = r.elements,
                                                .lr = v.rate,

@@ -69,7 +69,7 @@ constexpr SlotBytes slot_bytes(Plan const& p, bool gradient) {
 
 /// What a rank keeps beside each weight of a flat that it steps.
 constexpr Bytes state_bytes(Plan const& p, int flat) {
-  return p.states(flat) * p.layout.real + p.layout.master();
+  return p.states(flat) * p.layout.state() + p.layout.master();
 }
 
 /// Elements of all flats, each layer whole or a part.

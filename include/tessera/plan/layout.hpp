@@ -29,7 +29,8 @@ struct Layout {
   int strict = 0;  // samples of a leaf of the tree that sums gradients; 0: no tree
   bool clip = false;
   DType low = DType::real;          // what weights and activations are stored in
-  Bytes real = sizeof(Real);        // of a gradient and an optimizer state
+  bool stochastic = false;          // weights and states are rounded to it at random
+  Bytes real = sizeof(Real);        // of a gradient
   int states = 0;                   // optimizer states per weight
   Across across = Across::nothing;  // of the optimizer
   int matrix_states = 0;            // per weight of its matrices, in place of states
@@ -38,7 +39,11 @@ struct Layout {
   int frozen_count = 0;
 
   constexpr Bytes weight() const { return size_of(low); }
-  constexpr Bytes master() const { return master_of(low); }
+  constexpr Bytes master() const { return stochastic ? 0 : master_of(low); }
+  constexpr DType state_type() const { return stochastic ? low : DType::real; }
+  constexpr Bytes state() const { return stochastic ? size_of(low) : real; }
+  /// Are tensors stepped one by one? Their sums are, or what is drawn is keyed by their paths.
+  constexpr bool by_tensor() const { return across != Across::nothing || stochastic; }
   constexpr std::span<std::string_view const> frozen_patterns() const {
     return {frozen.data(), std::size_t(frozen_count)};
   }

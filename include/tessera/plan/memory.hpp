@@ -85,7 +85,7 @@ class Placement {
   constexpr Bytes state(int flat, int layer, int state) const {
     bool const whole = !p_.steps_own_part();
     std::int64_t const one = layer_elements(flat, whole);
-    Bytes at = layer * one * detail::state_bytes(p_, flat) + state * p_.layout.real * one;
+    Bytes at = layer * one * detail::state_bytes(p_, flat) + state * p_.layout.state() * one;
     for (int f = 0; f < flat; ++f)
       if (FlatInfo const& other = p_.facts.flats[std::size_t(f)]; other.trainable)
         at += other.layers * layer_elements(f, whole) * detail::state_bytes(p_, f);

@@ -95,9 +95,12 @@ inline void render_rows(Plan const& p, Pass pass, int segment, std::string& out)
 }
 
 /// What is stored in 16 bits and what is not.
-inline void render_precision(DType low, std::string& out) {
-  if (low == DType::real) return;
-  if (low == DType::bf16) {
+inline void render_precision(Layout const& l, std::string& out) {
+  if (l.low == DType::real) return;
+  if (l.stochastic) {
+    line(out, "stored      weights, activations and the optimizer's states as bf16; a step rounds");
+    line(out, "            weights and states stochastically");
+  } else if (l.low == DType::bf16) {
     line(out, "stored      weights and activations as bf16, and beside the optimizer's states");
     line(out, "            the 16 bits that make a weight exact");
   } else {
@@ -165,13 +168,14 @@ inline std::string render(Plan const& p) {
           std::string(p.layout.low == DType::bf16   ? "Precision<bf16>, "
                       : p.layout.low == DType::fp16 ? "Precision<fp16>, "
                                                     : "") +
-          "Zero<" + std::to_string(p.layout.zero) + ">" +
+          (p.layout.stochastic ? "StochasticRounding, " : "") + "Zero<" +
+          std::to_string(p.layout.zero) + ">" +
           (train ? std::string(", Reduce<") + (p.mode == Reduction::step ? "Step" : "Micro") + ">"
                  : "") +
           (p.layout.clip ? ", ClipNorm" : "") +
           (train && p.layout.strict > 0 ? ", Strict<" + std::to_string(p.layout.strict) + ">"
                                         : ""));
-  detail::render_precision(p.layout.low, out);
+  detail::render_precision(p.layout, out);
   detail::line(out, "each rank   " + std::to_string(p.micros) +
                         (p.micros == 1 ? " micro-batch" : " micro-batches") + " of " +
                         detail::batch_in_words(p.facts.samples) + ", one after another");

@@ -41,6 +41,17 @@ struct AccumulateOrGlobalBatch {
                 "Accumulate<N> and GlobalBatch<N> both say how many micro-batches a step has; "
                 "keep one of them");
 };
+template <DType Stored, bool Bf16>
+struct StochasticRoundingOfBf16 {
+  static_assert(Bf16,
+                "StochasticRounding: it rounds to bf16; add Precision<bf16>, or leave it out");
+};
+template <class Optimizer, bool Rounds>
+struct OptimizerRoundsStochastically {
+  static_assert(Rounds,
+                "StochasticRounding: this optimizer steps float states only; use AdamW, Adam, Sgd, "
+                "Adagrad or Lion, or leave StochasticRounding out");
+};
 template <int Patterns, int Most>
 struct FrozenAtMost {
   static_assert(AtMost<Patterns, Most>,
@@ -71,6 +82,20 @@ constexpr bool optimizes() {
 }
 
 template <class P>
+constexpr bool rounds_stochastically() {
+  if constexpr (requires { P::rounds_stochastically; })
+    return P::rounds_stochastically;
+  else
+    return !optimizes<P>();
+}
+template <class... P>
+constexpr DType stored() {
+  Layout layout;
+  (P::set(layout), ...);
+  return layout.low;
+}
+
+template <class P>
 constexpr bool prepares() {
   return requires {
     &P::prepare;
@@ -88,8 +113,11 @@ struct AreSound {
   static constexpr bool sound = ((sizeof(rule::IsPolicy<P, Policy<P>>) > 0) && ...);
 };
 template <class P, class... All>
-struct IsSingle : rule::PolicyOnce<P, repeatable<P>() ? 1 : named<All...>(P::name)>,
-                  rule::OptimizerPrepares<P, prepared<P>()> {};
+struct IsSingle
+    : rule::PolicyOnce<P, repeatable<P>() ? 1 : named<All...>(P::name)>,
+      rule::OptimizerPrepares<P, prepared<P>()>,
+      rule::OptimizerRoundsStochastically<P, rounds_stochastically<P>() ||
+                                                 named<All...>("StochasticRounding") == 0> {};
 template <class... P>
 struct Singles {
   static constexpr bool sound = ((sizeof(IsSingle<P, P...>) > 0) && ...);
@@ -110,6 +138,8 @@ struct Agree
       rule::OneOptimizer<(0 + ... + int(optimizes<P>()))>,
       rule::AccumulateOrGlobalBatch<named<P...>("Accumulate"), named<P...>("GlobalBatch")>,
       StrictAgrees<(all_set<P...>().strict > 0), all_set<P...>().reduce, all_set<P...>().across>,
+      rule::StochasticRoundingOfBf16<stored<P...>(), named<P...>("StochasticRounding") == 0 ||
+                                                         stored<P...>() == DType::bf16>,
       rule::FrozenAtMost<named<P...>("Frozen"), most_frozen> {};
 
 }  // namespace detail

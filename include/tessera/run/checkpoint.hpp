@@ -4,7 +4,8 @@
 ///   tessera checkpoint 1\n
 ///   step <steps>\n
 ///   loss_scale <scale> <step> <last overflow> <hysteresis> <skipped>\n   if fp16 had a part in it
-///   optimizer <name>\n  real <bytes>\n
+///   optimizer <name>\n
+///   real <bytes>\n   or, of StochasticRounding, bf16 2\n
 ///   tensor <path> <what> <elements> <offset in bytes from the end of the header>\n ...
 ///   end\n
 ///   values, little-endian, in the order of the index
@@ -49,33 +50,64 @@ inline std::string progress_of(Engine const& engine) {
     text += " " + std::to_string(n);
   return text + "\n";
 }
-/// The rest of the header: the same text for the same model, optimizer and type.
-inline std::string index_of(Engine& engine) {
+/// What values are written as: those that lie in memory as bf16, and nowhere exact, as bf16.
+inline DType written_as(Engine const& engine) {
+  return engine.plan().layout.state_type();
+}
+inline std::string type_line(DType type) {
+  return (type == DType::bf16 ? "bf16 " : "real ") + std::to_string(size_of(type));
+}
+inline std::string optimizer_line(Engine const& engine) {
+  return "optimizer " + std::string(engine.optimizer().name);
+}
+/// The rest of the header: the same text for the same model and type.
+inline std::string index_of(Engine& engine, DType type) {
   std::ostringstream header;
-  header << "optimizer " << engine.optimizer().name << "\nreal " << sizeof(Real) << "\n";
+  header << type_line(type) << "\n";
   Bytes offset = 0;
   for (std::string const& p : engine.parameters().paths())
     for (std::string const& kind : kinds_of(engine, p)) {
       std::int64_t const n = engine.parameters().find(p).shape.count();
       header << "tensor " << p << " " << kind << " " << n << " " << offset << "\n";
-      offset += n * Bytes(sizeof(Real));
+      offset += n * size_of(type);
     }
   header << "end\n";
   return header.str();
 }
 /// Bytes of the values behind the header.
-inline Bytes values_of(Engine& engine) {
+inline Bytes values_of(Engine& engine, DType type) {
   Bytes bytes = 0;
   for (std::string const& p : engine.parameters().paths())
     bytes += Bytes(kinds_of(engine, p).size()) * engine.parameters().find(p).shape.count() *
-             Bytes(sizeof(Real));
+             size_of(type);
   return bytes;
 }
 
-/// What a checkpoint says of its run's progress.
+/// As bf16 are written only values that are so in memory: nothing is rounded.
+inline void append_values(OutputFile& file, std::vector<Real> const& values, DType type) {
+  auto const append = [&](auto const& v) {
+    file.append({reinterpret_cast<char const*>(v.data()), v.size() * sizeof(v[0])});
+  };
+  if (type != DType::bf16) return append(values);
+  std::vector<bf16> low(values.size());
+  for (std::size_t i = 0; i < low.size(); ++i) low[i] = bf16(values[i]);
+  append(low);
+}
+inline void read_values(std::ifstream& in, std::vector<Real>& values, DType type) {
+  auto const read = [&](auto& v) {
+    in.read(reinterpret_cast<char*>(v.data()), std::streamsize(v.size() * sizeof(v[0])));
+  };
+  if (type != DType::bf16) return read(values);
+  std::vector<bf16> low(values.size());
+  read(low);
+  for (std::size_t i = 0; i < low.size(); ++i) values[i] = Real(low[i]);
+}
+
+/// What a checkpoint says of its run's progress, and how it is written.
 struct Saved {
   std::int64_t step = 0;
   std::optional<LossScaler> scaler{};
+  DType type = DType::real;  // of its values
 };
 
 /// Numbers with a blank before each; false if that is not all that the text holds.
@@ -119,6 +151,11 @@ struct Header {
       refuse("is cut short: it ends at byte " + std::to_string(size) + "; use an older one");
   }
   void next() { require(read()); }
+  void expect(std::string const& want) const {
+    if (line != want)
+      refuse("says '" + line.substr(0, 120) + "' where this trainer has '" + want +
+             "': it is of another model, optimizer or type; load it with the one that saved it");
+  }
 };
 
 /// Leaves the first line behind them as the header's line.
@@ -137,21 +174,24 @@ inline Saved read_progress(Header& h) {
   return saved;
 }
 
-/// Reads up to the first value. Refuses a header other than this engine's.
+/// Reads up to the first value. Refuses a header other than this engine's; values may be of the
+/// other type.
 inline Saved read_header(Engine& engine, std::ifstream& in, std::string const& path) {
   std::error_code code;
   Header h{.in = in, .path = path, .size = Bytes(std::filesystem::file_size(path, code))};
   if (!in || code) h.refuse("cannot be read; check the path");
-  Saved const saved = read_progress(h);
-  std::istringstream wanted(index_of(engine));
+  Saved saved = read_progress(h);
+  h.expect(optimizer_line(engine));
+  h.next();
+  bool const low = sizeof(Real) == 4 && h.line == type_line(DType::bf16);
+  saved.type = low ? DType::bf16 : DType::real;
+  std::istringstream wanted(index_of(engine, saved.type));
   bool first = true;
   for (std::string want; std::getline(wanted, want); first = false) {
     if (!first) h.next();
-    if (h.line != want)
-      h.refuse("says '" + h.line.substr(0, 120) + "' where this trainer has '" + want +
-               "': it is of another model, optimizer or type; load it with the one that saved it");
+    h.expect(want);
   }
-  Bytes const end = Bytes(in.tellg()) + values_of(engine);
+  Bytes const end = Bytes(in.tellg()) + values_of(engine, saved.type);
   if (h.size != end)
     h.refuse((h.size < end ? "is cut short: it has " : "is damaged: it has ") +
              std::to_string(h.size) + " bytes of " + std::to_string(end) + "; use an older one");
@@ -175,6 +215,7 @@ inline void save_checkpoint(Engine& engine, std::string const& path) {
   Parameters& parameters = engine.parameters();
   World const& world = engine.world();
   std::string const unfinished = path + ".unfinished";
+  DType const type = detail::written_as(engine);
   std::optional<OutputFile> file;
   std::optional<std::string> problem;
   auto const attempt = [&](auto const& write) {
@@ -188,14 +229,12 @@ inline void save_checkpoint(Engine& engine, std::string const& path) {
   attempt([&] {
     file.emplace(unfinished)
         .append(std::string(detail::first_line) + "\n" + detail::progress_of(engine) +
-                detail::index_of(engine));
+                detail::optimizer_line(engine) + "\n" + detail::index_of(engine, type));
   });
   for (std::string const& p : parameters.paths())
     for (std::string const& kind : detail::kinds_of(engine, p)) {
       std::vector<Real> const values = parameters.read(detail::what_of(engine, p, kind), p);
-      attempt([&] {
-        file->append({reinterpret_cast<char const*>(values.data()), values.size() * sizeof(Real)});
-      });
+      attempt([&] { detail::append_values(*file, values, type); });
     }
   attempt([&] { detail::publish_file(unfinished, path); });
   file.reset();
@@ -221,8 +260,7 @@ inline void load_checkpoint(Engine& engine, std::string const& path) {
   for (std::string const& p : parameters.paths())
     for (std::string const& kind : detail::kinds_of(engine, p)) {
       values.resize(std::size_t(parameters.find(p).shape.count()));
-      in.read(reinterpret_cast<char*>(values.data()),
-              std::streamsize(values.size() * sizeof(Real)));
+      detail::read_values(in, values, saved.type);
       if (!in) problem = "checkpoint " + path + " cannot be read at '" + p + "'; use an older one";
       world.agree(problem);
       parameters.write(detail::what_of(engine, p, kind), p, values);

@@ -32,7 +32,7 @@ class Engine {
         vocabulary_(vocabulary),
         before_(private_memory()),
         memory_(world, plan),
-        groups_(segments, plan.facts, options_, plan.layout.across != Across::nothing),
+        groups_(segments, plan.facts, options_, plan.layout.by_tensor()),
         trace_(options_.trace_events),
         executor_(world, memory_, segments, optimizer, groups_, trace_),
         parameters_(world, memory_, segments),
@@ -163,7 +163,8 @@ class Engine {
             .nesterov = o.nesterov.value_or(optimizer_.defaults.nesterov),
             .trust_least = o.trust_least,
             .trust_most = o.trust_most,
-            .step = updates() + 1};
+            .step = updates() + 1,
+            .seed = o.seed};
   }
   int state_index(std::string_view name, std::string const& path) const {
     auto const states = states_of(path);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tessera/core/glob.hpp>
+#include <tessera/core/random.hpp>
 #include <tessera/run/options.hpp>
 #include <tessera/run/program.hpp>
 
@@ -10,10 +11,11 @@ namespace tessera::inline TESSERA_SETTING {
 struct Interval {
   std::int64_t begin = 0, end = 0;  // elements of one layer of a flat
   double rate = 1, decay = 0;
+  std::uint64_t stream = 0;  // of random numbers, named after the first parameter's path
 };
 
-/// Intervals of every (flat, layer), ascending; neighbours with equal values are joined, unless an
-/// optimizer wants tensors one by one.
+/// Intervals of every (flat, layer), ascending; neighbours with equal values are joined, unless
+/// tensors are stepped one by one.
 class Groups {
  public:
   Groups(std::span<SegmentGraph const> segments, Facts const& facts, Options const& options,
@@ -47,10 +49,10 @@ class Groups {
                         [std::size_t(flat_layer(facts.flats[std::size_t(place.flat)], layer))];
     if (!list.empty() && list.back().begin >= place.offset) return;  // tied: its first path counts
     std::int64_t const end = place.offset + round_up(p.shape.count(), parameter_alignment);
-    Interval i{place.offset, end, 1, p.shape.rank > 1 ? options.weight_decay : 0};
+    std::string const path = numbered(p.path.view(), layer);
+    Interval i{place.offset, end, 1, p.shape.rank > 1 ? options.weight_decay : 0, stream_of(path)};
     for (std::size_t g = 0; g < options.groups.size(); ++g)
-      if (Group const& group = options.groups[g];
-          matches(group.pattern, numbered(p.path.view(), layer))) {
+      if (Group const& group = options.groups[g]; matches(group.pattern, path)) {
         used[g] = 1;
         i.rate = group.rate;
         if (group.weight_decay) i.decay = *group.weight_decay;

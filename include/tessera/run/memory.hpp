@@ -42,8 +42,9 @@ class Memory {
     return reinterpret_cast<Real*>(at(f, k) + place_.flat(f, flat, layer));
   }
   Real* flat(Family f, int flat, int layer) { return this->flat(f, flat, layer, local_); }
-  Real* state(int flat, int layer, int state) {
-    return reinterpret_cast<Real*>(at(Family::optimizer) + place_.state(flat, layer, state));
+  /// In the plan's type of states.
+  std::byte* state(int flat, int layer, int state) {
+    return at(Family::optimizer) + place_.state(flat, layer, state);
   }
   /// Weights that a turn reads: where they always are, or in the slot that a gather has filled.
   std::byte* readable(Instruction const& in, int flat) {

@@ -200,7 +200,9 @@ class Parameters {
         h.at.at = mine ? memory_.reduced(e.flat, e.layer, world_.rank())
                        : memory_.whole_gradient(e.flat, e.layer);
         break;
-      case What::state: h.at.at = memory_.state(e.flat, e.layer, what.index); break;
+      case What::state:
+        h.at = {.at = memory_.state(e.flat, e.layer, what.index), .low = p.layout.state_type()};
+        break;
     }
     return h;
   }

@@ -98,20 +98,29 @@ class Update {
       ++index;
       std::int64_t const from = std::max(wanted.begin, i.begin), to = std::min(wanted.end, i.end);
       if (from >= to) continue;
+      RandomKey noise;
+      noise.seed = values.seed, noise.stream = i.stream;
       StepRange range{.low = p.layout.low,
                       .weights = weights + (from - weight_base) * p.layout.weight(),
                       .master = master ? master + (from - base) * p.layout.master() : nullptr,
+                      .stochastic = p.layout.stochastic,
                       .gradients = gradient + (from - base),
-                      .states = {},
+                      .noise = {noise.at(std::uint64_t(values.step)), from - i.begin},
                       .elements = to - from,
                       .scratch = scratch(p)};
       for (int s = 0; s < p.states(in.flat); ++s)
-        range.states[std::size_t(s)] = memory_.state(in.flat, in.layer, s) + (from - base);
+        set_state(range, s, memory_.state(in.flat, in.layer, s), from - base);
       if (p.orthogonalizes(in.flat)) range.update = memory_.update() + from;
       StepValues v = values;
       v.rate *= i.rate, v.decay = i.decay;
       f(range, v, index);
     }
+  }
+  static void set_state(StepRange& range, int s, std::byte* at, std::int64_t from) {
+    if (range.stochastic)
+      range.rounded_states[std::size_t(s)] = reinterpret_cast<bf16*>(at) + from;
+    else
+      range.states[std::size_t(s)] = reinterpret_cast<Real*>(at) + from;
   }
   NewtonSchulz const* find(MatrixInfo const& m) const {
     for (NewtonSchulz const& s : shapes_)
