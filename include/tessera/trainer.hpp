@@ -182,7 +182,8 @@ class Trainer {
   std::int64_t steps() const { return engine_.steps(); }
   Engine& engine() { return engine_; }
 
-  // By path, whole, under any layout; collective. Paths are like "blocks.0.mlp.up.weight".
+  // By path, whole, under any layout; collective. Paths are like "blocks.0.mlp.up.weight"; running
+  // statistics have paths too.
   std::vector<std::string> const& paths() { return engine_.parameters().paths(); }
   Shape shape(std::string const& path) { return engine_.parameters().find(path).shape; }
   std::vector<Real> parameter(std::string const& path) {

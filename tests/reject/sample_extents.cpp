@@ -1,5 +1,6 @@
 // expect: at most three extents, each above 0
-// expect: ExtentsFit<28, 0>
+// expect: ExtentsFit<
+// expect: 28, 0>
 #include <tessera/core/sample.hpp>
 
 using namespace tessera;

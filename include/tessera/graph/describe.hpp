@@ -43,7 +43,7 @@ inline constexpr bool matrices_apart = [] {
 /// A parameter of two dimensions that forward reads in matrix products only, and not as the table
 /// of what it reads or tells: one row of that has little to do with the others.
 constexpr bool is_matrix(std::span<Node const> graph, ParameterInfo const& p, int parameter) {
-  if (p.shape.rank != 2 || !p.tie.empty() || p.frozen) return false;
+  if (p.shape.rank != 2 || !p.tie.empty() || p.frozen || p.running) return false;
   for (Node const& n : graph)
     for (int k = 0; k < operands && n.op && n.part == Part::forward; ++k)
       if (int const from = n.in[std::size_t(k)];
@@ -64,7 +64,7 @@ struct Flats {
 
 template <class Model, int I, class S>
 constexpr void assign_flats(Flats& f) {
-  int own = -1, frozen = -1, matrices = -1, index = -1;
+  int own = -1, frozen = -1, running = -1, matrices = -1, index = -1;
   std::vector<ParameterPlace> places;
   std::vector<int> uses;
   auto const use_of = [&](int flat) {
@@ -93,7 +93,7 @@ constexpr void assign_flats(Flats& f) {
     }
     bool matrix = false;
     if constexpr (matrices_apart<S>) matrix = is_matrix(graph<Model, I, S>, p, index);
-    int& flat = p.frozen ? frozen : matrix ? matrices : own;
+    int& flat = p.frozen ? frozen : p.running ? running : matrix ? matrices : own;
     if (flat < 0)
       flat = open({.name = field_name<Model, I>,
                    .layers = repeats<Model, I>,
@@ -101,7 +101,8 @@ constexpr void assign_flats(Flats& f) {
                    .tensors = 0,
                    .trainable = !p.frozen,
                    .tied = false,
-                   .matrices = matrix});
+                   .matrices = matrix,
+                   .running = p.running && !p.frozen});
     if (matrix) f.matrices.push_back({flat, f.flats[flat].elements, p.shape[0], p.shape[1]});
     places.push_back({flat, use_of(flat), f.flats[flat].elements});
     f.flats[flat].elements += n;

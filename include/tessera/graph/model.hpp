@@ -29,6 +29,7 @@ struct ParameterInfo {
   Shape shape{};
   Init init{};
   std::string_view tie{};
+  bool running = false;
   bool frozen = false;
 };
 
@@ -43,7 +44,7 @@ constexpr void number(L& layer, Path const& path, std::vector<ParameterInfo>& ta
         return;
       }
     layer.id = int(table.size());
-    table.push_back({path, layer.shape, layer.init, layer.tie});
+    table.push_back({path, layer.shape, layer.init, layer.tie, layer.running});
   } else if constexpr (!std::is_arithmetic_v<L> && !std::is_enum_v<L>) {
     constexpr rule::LayerIsAggregate<L> checked{};
     (void)checked;

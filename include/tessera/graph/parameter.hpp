@@ -26,6 +26,7 @@ struct ParameterSlot {
   Init init{};
   std::string_view tie{};
   int id = -1;
+  bool running = false;  // what a step adds to it is no optimizer's
 };
 
 /// A member of a layer: `Param<Out, In> weight;` or `Param<Width> gain = ones;`.
@@ -33,6 +34,17 @@ template <int... Extents>
 struct Param : ParameterSlot {
   constexpr Param(Init first = {}) : ParameterSlot{shape_of(Extents...), first} {
     static_assert(((Extents > 0) && ...), "Param<Extents...>: every extent must be positive");
+  }
+};
+
+/// A running statistic: state that the forward pass updates and no optimizer does. The op that
+/// reads it says in its adjoint by how much this micro-batch changes it, `d.to(k, change)`, and a
+/// step adds the mean of the changes of its micro-batches and ranks. Evaluation reads it only.
+template <int... Extents>
+struct Running : ParameterSlot {
+  constexpr Running(Init first = {Init::zeros, 0})
+      : ParameterSlot{shape_of(Extents...), first, {}, -1, true} {
+    static_assert(((Extents > 0) && ...), "Running<Extents...>: every extent must be positive");
   }
 };
 

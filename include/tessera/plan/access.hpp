@@ -157,7 +157,8 @@ constexpr void each_access(Plan const& p, Buffers const& b, Instruction const& i
     case Do::prepare:
     case Do::step: {
       bool const steps = in.op == Do::step, matrices = p.orthogonalizes(in.flat);
-      if (!steps || !(matrices || p.layout.across == Across::sums)) {
+      bool const prepared = matrices || (p.layout.across == Across::sums && !p.runs(in.flat));
+      if (!steps || !prepared) {
         if (slots && !own)
           f(Access{b.of(Buffers::whole_gradients, in.flat, layer), Reach::whole, false});
         else

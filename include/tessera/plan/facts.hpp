@@ -11,7 +11,8 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-/// One buffer of parameters: a segment's own (a copy per layer), its frozen ones, or a tied one.
+/// One buffer of parameters: a segment's own (a copy per layer), its frozen ones, its running
+/// statistics, or a tied one.
 struct FlatInfo {
   std::string_view name{};
   int layers = 1;
@@ -20,6 +21,7 @@ struct FlatInfo {
   bool trainable = true;
   bool tied = false;      // shared by several segments, or by the layers of one
   bool matrices = false;  // an optimizer steps its tensors as whole matrices
+  bool running = false;  // statistics: what is called their gradient are changes, added as they are
 };
 
 /// A matrix in each layer of a flat of matrices.

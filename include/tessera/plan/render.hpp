@@ -68,6 +68,7 @@ inline std::string notes(Plan const& p, Row const& r) {
   if (r.ahead) add("one turn early");
   if (std::string const w = waits_in_words(r); !w.empty()) add(w);
   if (p.orthogonalizes(r.flat)) add("matrices");
+  if (r.flat >= 0 && p.runs(r.flat)) add("running statistics");
   if ((r.op == Do::gather || r.op == Do::gather_update) && r.copied == 0)
     add("nothing moves: ranks share this memory");
   return s;

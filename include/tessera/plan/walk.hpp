@@ -48,7 +48,10 @@ struct Plan {
   constexpr bool orthogonalizes(int flat) const {
     return flat >= 0 && facts.flats[std::size_t(flat)].matrices;
   }
+  /// Statistics: a step adds changes to them.
+  constexpr bool runs(int flat) const { return facts.flats[std::size_t(flat)].running; }
   constexpr int states(int flat) const {
+    if (runs(flat)) return 0;
     return orthogonalizes(flat) ? layout.matrix_states : layout.states;
   }
   /// How the gradients of a rank's micro-batches, which are samples then, are added.

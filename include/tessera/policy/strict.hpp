@@ -31,9 +31,10 @@ struct StrictTakesNoSums {
 /// two of data ranks that have as many threads each, as long as the global batch has the same
 /// samples and each rank at least Group of them.
 ///
-/// Rewrites  a micro-batch is one sequence; gradients of Group samples are added in order, these
-///           groups by a binary tree, first of a rank's, then of the ranks'; each segment that uses
-///           a tied parameter has accumulators of its own, added in the order of the segments
+/// Rewrites  a micro-batch is one sequence, also for layers that look across samples (BatchNorm);
+///           gradients of Group samples are added in order, these groups by a binary tree, first of
+///           a rank's, then of the ranks'; each segment that uses a tied parameter has accumulators
+///           of its own, added in the order of the segments
 /// Bytes     log2(samples of a rank / Group) more buffers of gradients
 /// Refuses   Group below 1 (rule::StrictGroupIsPositive), Reduce<Micro> (rule::StrictReducesOnce),
 ///           optimizers that need sums over tensors (rule::StrictTakesNoSums); at run time data

@@ -55,7 +55,9 @@ class Engine {
   OptimizerTable const& optimizer() const { return optimizer_; }
   /// Names of the states that a parameter has.
   std::span<std::string_view const> states_of(std::string const& path) const {
-    bool const matrix = plan_.orthogonalizes(parameters_.find(path).flat);
+    int const flat = parameters_.find(path).flat;
+    if (plan_.runs(flat)) return {};
+    bool const matrix = plan_.orthogonalizes(flat);
     return matrix ? optimizer_.matrix_states : optimizer_.states;
   }
   World const& world() const { return world_; }
@@ -167,6 +169,7 @@ class Engine {
             .seed = o.seed};
   }
   int state_index(std::string_view name, std::string const& path) const {
+    if (plan_.runs(parameters_.find(path).flat)) return 0;  // which Parameters refuses
     auto const states = states_of(path);
     std::string known;
     for (std::size_t i = 0; i < states.size(); ++i) {

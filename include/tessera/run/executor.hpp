@@ -292,6 +292,7 @@ class Executor {
   }
 
   void norm(Plan const& p, Instruction const& in) {
+    if (p.runs(in.flat)) return;  // changes of statistics are no gradient
     Real const* const part = memory_.reduced(in.flat, in.layer, rank_);
     auto* const scratch = reinterpret_cast<double*>(memory_.at(Family::workspace));
     std::int64_t const n = p.part_elements(in.flat);

@@ -51,7 +51,7 @@ class Groups {
     std::int64_t const end = place.offset + round_up(p.shape.count(), parameter_alignment);
     std::string const path = numbered(p.path.view(), layer);
     Interval i{place.offset, end, 1, p.shape.rank > 1 ? options.weight_decay : 0, stream_of(path)};
-    for (std::size_t g = 0; g < options.groups.size(); ++g)
+    for (std::size_t g = 0; g < options.groups.size() && !p.running; ++g)
       if (Group const& group = options.groups[g]; matches(group.pattern, path)) {
         used[g] = 1;
         i.rate = group.rate;

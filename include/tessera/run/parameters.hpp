@@ -26,6 +26,7 @@ class Parameters {
     Init init{};
     std::string key{};  // the path its first values are drawn for
     bool trainable = true;
+    bool running = false;
   };
 
   Parameters(World const& world, Memory& memory, std::span<SegmentGraph const> segments)
@@ -41,7 +42,7 @@ class Parameters {
           Entry e{place.flat,           flat_layer(flat, layer),
                   place.offset,         s.parameters[k].shape,
                   s.parameters[k].init, path,
-                  flat.trainable};
+                  flat.trainable,       flat.running};
           if (flat.tied) {
             auto const first = tied.try_emplace({place.flat, int(place.offset)}, path).first;
             e.key = first->second;
@@ -228,6 +229,11 @@ class Parameters {
   static void require(What what, Entry const& e, std::string const& path) {
     if (what.kind != What::values && !e.trainable)
       throw Error("'" + path + "' is frozen: it has neither gradient nor optimizer state", true);
+    if (what.kind != What::values && e.running)
+      throw Error("'" + path +
+                      "' is a running statistic: it has neither gradient nor optimizer state; "
+                      "read it with parameter(path)",
+                  true);
   }
 
   /// Nobody reads while somebody writes; and domains of one copy each hold the same values.

@@ -26,6 +26,7 @@ class Update {
   /// Sums are over parts of tensors, as ranks own them, also where this rank steps all of them: in
   /// every layout the same terms are added in the same order.
   void prepare(Plan const& p, Instruction const& in, StepValues const& values) {
+    if (p.runs(in.flat)) return;
     if (p.orthogonalizes(in.flat))
       return each(
           p, in, values, stepped(p, in.flat),
@@ -55,6 +56,7 @@ class Update {
   }
 
   void step(Plan const& p, Instruction const& in, StepValues const& values) {
+    if (p.runs(in.flat)) return add_changes(p, in);
     bool const sums = p.layout.across == Across::sums;
     each(p, in, values, stepped(p, in.flat),
          [&](StepRange& range, StepValues const& v, int tensor) {
@@ -70,6 +72,18 @@ class Update {
   }
 
  private:
+  /// The mean of what every micro-batch and rank says: they have been added in a fixed order.
+  void add_changes(Plan const& p, Instruction const& in) {
+    Real const share = Real(1.0 / (double(p.micros) * p.mesh.data));
+    each(p, in, {}, stepped(p, in.flat), [&](StepRange& range, StepValues const&, int) {
+      with_any_weights(range, [&](auto const& w) {
+        kernel::each_weight(SerialLane{}, w, range.elements, [&](std::int64_t i, auto const draw) {
+          w.set(i, w.get(i) + share * range.gradients[i], draw.of(0));
+        });
+      });
+    });
+  }
+
   struct Elements {
     std::int64_t begin = 0, end = 0;
   };
