@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/activation.hpp>
 
 #include "check.hpp"

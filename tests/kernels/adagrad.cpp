@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/adagrad.hpp>
 
 #include "check.hpp"

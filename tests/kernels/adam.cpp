@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/adam.hpp>
 
 #include "check.hpp"

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/attention.hpp>
 
 #include "attention.hpp"

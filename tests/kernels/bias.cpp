@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/bias.hpp>
 
 #include "check.hpp"

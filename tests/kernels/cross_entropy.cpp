@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/cross_entropy.hpp>
 
 #include "check.hpp"

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/dropout.hpp>
 
 #include "check.hpp"

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/elementwise.hpp>
 
 #include "check.hpp"

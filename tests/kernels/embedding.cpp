@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/embedding.hpp>
 
 #include "check.hpp"

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/glu.hpp>
 
 #include "check.hpp"

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/lamb.hpp>
 
 #include "check.hpp"

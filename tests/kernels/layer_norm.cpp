@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/layer_norm.hpp>
 
 #include "check.hpp"

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/lion.hpp>
 
 #include "check.hpp"

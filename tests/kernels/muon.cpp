@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/muon.hpp>
 
 #include "check.hpp"

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/reduce.hpp>
 
 #include "check.hpp"

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/rms_norm.hpp>
 
 #include "check.hpp"

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/rope.hpp>
 
 #include "check.hpp"

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/kernels/sgd.hpp>
 
 #include "check.hpp"

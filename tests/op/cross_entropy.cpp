@@ -1,4 +1,3 @@
-// nvcc
 /// The loss in chunks of tokens and blocks of the vocabulary, beside the textbook's in double.
 #include <tessera/op/cross_entropy.hpp>
 

@@ -1,6 +1,7 @@
 /// The optimizer at work on what a rank steps of a flat's layer.
 #pragma once
 
+#include <tessera/kernels/running.hpp>
 #include <tessera/optimizer/newton_schulz.hpp>
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/run/groups.hpp>
@@ -74,12 +75,10 @@ class Update {
  private:
   /// The mean of what every micro-batch and rank says: they have been added in a fixed order.
   void add_changes(Plan const& p, Instruction const& in) {
-    Real const share = Real(1.0 / (double(p.micros) * p.mesh.data));
+    double const share = 1.0 / (double(p.micros) * p.mesh.data);
     each(p, in, {}, stepped(p, in.flat), [&](StepRange& range, StepValues const&, int) {
-      with_any_weights(range, [&](auto const& w) {
-        kernel::each_weight(SerialLane{}, w, range.elements, [&](std::int64_t i, auto const draw) {
-          w.set(i, w.get(i) + share * range.gradients[i], draw.of(0));
-        });
+      with_any_weights(range, [&]<class Weights>(Weights const& w) {
+        CpuTeam{}.run(kernel::AddChange<Real, Weights>{w, range.gradients, range.elements, share});
       });
     });
   }

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/backend/cpu/attention.hpp>
 
 #include "../../kernels/attention.hpp"

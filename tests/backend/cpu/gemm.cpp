@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/backend/cpu/gemm.hpp>
 
 #include "../../kernels/check.hpp"

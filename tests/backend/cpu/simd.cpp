@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/backend/cpu/tile.hpp>
 
 #include "../../kernels/check.hpp"

@@ -1,4 +1,3 @@
-// nvcc
 #include <tessera/backend/cpu/team.hpp>
 
 #include "../../kernels/check.hpp"

@@ -5,6 +5,7 @@
 #include <tessera/kernels/activation.hpp>
 #include <tessera/kernels/adagrad.hpp>
 #include <tessera/kernels/adam.hpp>
+#include <tessera/kernels/attention.hpp>
 #include <tessera/kernels/bias.hpp>
 #include <tessera/kernels/cross_entropy.hpp>
 #include <tessera/kernels/dropout.hpp>
@@ -18,6 +19,7 @@
 #include <tessera/kernels/reduce.hpp>
 #include <tessera/kernels/rms_norm.hpp>
 #include <tessera/kernels/rope.hpp>
+#include <tessera/kernels/running.hpp>
 #include <tessera/kernels/sgd.hpp>
 
 namespace tessera {
@@ -37,19 +39,25 @@ void launch_stored_as_computed(CudaTeam team) {
          Rope<T, RopeLayout::interleaved>, EmbeddingForward<T>, EmbeddingBackward<T>,
          PositionForward<T>, PositionBackward<T>, CrossEntropy<T>, Adam<T>, AdamW<T>, Sgd<T>,
          Adagrad<T>, LambMoments<T>, LambStep<T>, Lion<T>, MuonMomentum<T>, MuonStep<T>,
-         Quadratic<T>, SumRanks<T>, SquaredSum<T>>(team);
+         Quadratic<T>, SquaredSum<T>, AddChange<T>, Attention<T>, AttentionInput<T>>(team);
 }
 
 template <class Low, class Weights>
 void launch_stored_in_16_bits(CudaTeam team) {
   using namespace kernel;
-  launch<Add<Low>, Multiply<Low>, SumRows<Low>, Gelu<Low>, Silu<Low>, GatedUnit<Low, SiluCurve>,
-         GatedUnitInput<Low, SiluCurve>, Convert<Low, float>, Convert<float, Low>,
-         LayerNorm<float, Low>, LayerNormInput<float, Low>, LayerNormParameters<float, Low>,
-         RmsNorm<float, Low>, RmsNormInput<float, Low>, RmsNormGain<float, Low>, Dropout<Low>,
-         Rope<Low>, EmbeddingForward<float, Low>, PositionForward<float, Low>,
-         CrossEntropy<float, Low>, AdamW<float, Weights>, LambMoments<float, Weights>,
-         LambStep<float, Weights>, MuonStep<float, Weights>>(team);
+  launch<Add<Low>, Add<float, Low>, Multiply<Low>, SumRows<Low>, Gelu<Low>, Silu<Low>,
+         GatedUnit<Low, SiluCurve>, GatedUnitInput<Low, SiluCurve>, Convert<Low, float>,
+         Convert<float, Low>, LayerNorm<float, Low>, LayerNormInput<float, Low>,
+         LayerNormParameters<float, Low>, RmsNorm<float, Low>, RmsNormInput<float, Low>,
+         RmsNormGain<float, Low>, Dropout<Low>, Rope<Low>, EmbeddingForward<float, Low>,
+         PositionForward<float, Low>, CrossEntropy<float, Low>, AdamW<float, Weights>,
+         LambMoments<float, Weights>, LambStep<float, Weights>, MuonStep<float, Weights>>(team);
+}
+
+void launch_rounded(CudaTeam team) {
+  using namespace kernel;
+  launch<Adam<float, Rounded>, AdamW<float, Rounded>, Sgd<float, Rounded>, Adagrad<float, Rounded>,
+         Lion<float, Rounded>, AddChange<float, Rounded>>(team);
 }
 
 struct Fill {
@@ -62,6 +70,8 @@ void launch_all(CudaTeam team, View<float> y) {
   launch_stored_as_computed<double>(team);
   launch_stored_in_16_bits<bf16, kernel::Split>(team);
   launch_stored_in_16_bits<fp16, kernel::Master>(team);
+  launch_rounded(team);
+  team.run(kernel::Documents{});
   team.each(y.count(), Fill{y});
 }
 
