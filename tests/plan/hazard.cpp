@@ -162,7 +162,9 @@ TEST_CASE("no two ranks touch the same bytes between barriers; without any barri
             Plan const sums = toy::plan(zero, {4, domain}, mode, micros, layers, Across::sums);
             Plan const matrices =
                 toy::plan(zero, {4, domain}, mode, micros, layers, Across::matrices);
-            for (Plan const& p : {train, evaluate_plan(train, micros), sums, matrices}) {
+            Plan const two_sizes =
+                make_plan(toy::facts_of_two_sizes(layers), matrices.layout, matrices.mesh);
+            for (Plan const& p : {train, evaluate_plan(train, micros), sums, matrices, two_sizes}) {
               CHECK(!Ranks(p).race(2));
               for (std::size_t i = 0; i < p.rows.size(); ++i) {
                 if (p.rows[i].op != Do::barrier) continue;

@@ -39,6 +39,15 @@ constexpr Facts facts_of_matrices(int layers = 3) {
   return f;
 }
 
+/// And one more in the head, cut into parts of another size.
+constexpr Facts facts_of_two_sizes(int layers = 3) {
+  Facts f = facts_of_matrices(layers);
+  f.flats.push_back({.name = "head", .elements = 512, .matrices = true});
+  f.matrices.push_back({int(f.flats.size()) - 1, 0, 16, 32});
+  f.segments[2].flats[2] = FlatUse{int(f.flats.size()) - 1, true, true, true};
+  return f;
+}
+
 constexpr Layout layout(int zero, Reduction reduce = Reduction::automatic, int micros = 1,
                         Across across = Across::nothing) {
   Layout l;

@@ -114,6 +114,20 @@ constexpr void accesses_of_compute(Plan const& p, Buffers const& b, Instruction 
 
 }  // namespace detail
 
+namespace detail {
+
+/// Of the update of matrices. Another flat's is cut into parts at other places, so behind a flat's
+/// last layer nobody may write before every rank has read.
+constexpr Reach reach_of_update(Plan const& p, Instruction const& in) {
+  int flats = 0;
+  for (FlatInfo const& f : p.facts.flats) flats += f.matrices;
+  bool const last = in.layer + 1 == p.facts.flats[std::size_t(in.flat)].layers;
+  bool const leaves = in.op == Do::step && last && flats > 1;
+  return p.steps_own_part() && !leaves ? Reach::own : Reach::whole;
+}
+
+}  // namespace detail
+
 /// Calls f(Access) for every buffer the instruction touches.
 template <class F>
 constexpr void each_access(Plan const& p, Buffers const& b, Instruction const& in, F&& f) {
@@ -164,7 +178,7 @@ constexpr void each_access(Plan const& p, Buffers const& b, Instruction const& i
         else
           f(Access{gradient, own ? Reach::own : Reach::whole, false});
       }
-      if (matrices) f(Access{b.update(), own ? Reach::own : Reach::whole, !steps});
+      if (matrices) f(Access{b.update(), detail::reach_of_update(p, in), !steps});
       if (steps || !matrices) f(Access{weights, own ? Reach::own : Reach::whole, steps});
       break;
     }

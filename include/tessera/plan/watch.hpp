@@ -47,12 +47,13 @@ class Hazards {
     });
   }
 
-  /// Behind a plan's end any other may start: it reads weights and gathers into slots.
+  /// Behind a plan's end any other may start: it reads weights and gathers into slots. An update of
+  /// matrices is met by the same plan's next step only, which is followed, too.
   constexpr void look_at_end() {
     met_ = {};
     for (int b = 0; b < buffers_.count(); ++b) {
       bool const weights = b < buffers_.gradients_begin();
-      if (!buffers_.is_shared(b) || !buffers_.by_domain(b)) continue;
+      if (!buffers_.is_shared(b) || !buffers_.by_domain(b) || b == buffers_.update()) continue;
       meet_peers({b, weights ? Reach::whole : Reach::own, !weights});
     }
   }
