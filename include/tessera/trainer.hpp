@@ -7,6 +7,7 @@
 #include <tessera/policy/batch.hpp>
 #include <tessera/policy/fold.hpp>
 #include <tessera/policy/frozen.hpp>
+#include <tessera/policy/keep_float.hpp>
 #include <tessera/run/checkpoint.hpp>
 #include <tessera/run/engine.hpp>
 #include <tessera/run/generator.hpp>
@@ -59,31 +60,35 @@ struct BatchOf<> {
 };
 
 /// Of the policies only what the trace depends on: trainers that differ in the rest share graphs.
-template <class BatchPolicy, bool OneByOne, DType Low, bool Matrices, class... FrozenPolicies>
+/// ByPath: Frozen and KeepFloat.
+template <class BatchPolicy, bool OneByOne, DType Low, bool Matrices, class... ByPath>
 struct TraceSettings {
   static constexpr SampleBatch batch = OneByOne ? BatchPolicy::batch.of(1) : BatchPolicy::batch;
   static constexpr DType low = Low;
   static constexpr bool matrices = Matrices;
   static constexpr Layout named = [] {
     Layout layout;
-    (FrozenPolicies::set(layout), ...);
+    (ByPath::set(layout), ...);
     return layout;
   }();
   static constexpr std::span<std::string_view const> frozen = named.frozen_patterns();
+  static constexpr std::span<std::string_view const> full = named.full_patterns();
 };
 
 template <class P>
-inline constexpr bool is_frozen = false;
+inline constexpr bool is_by_path = false;
 template <Name Pattern>
-inline constexpr bool is_frozen<Frozen<Pattern>> = true;
+inline constexpr bool is_by_path<Frozen<Pattern>> = true;
+template <Name Pattern>
+inline constexpr bool is_by_path<KeepFloat<Pattern>> = true;
 
 template <class Settings, class... P>
-struct AddFrozen {
+struct AddByPath {
   using type = Settings;
 };
 template <class B, bool O, DType L, bool M, class... F, class P, class... Rest>
-struct AddFrozen<TraceSettings<B, O, L, M, F...>, P, Rest...>
-    : AddFrozen<std::conditional_t<is_frozen<P>, TraceSettings<B, O, L, M, F..., P>,
+struct AddByPath<TraceSettings<B, O, L, M, F...>, P, Rest...>
+    : AddByPath<std::conditional_t<is_by_path<P>, TraceSettings<B, O, L, M, F..., P>,
                                    TraceSettings<B, O, L, M, F...>>,
                 Rest...> {};
 
@@ -129,7 +134,7 @@ class Trainer {
   static constexpr Layout layout = fold<Policies...>();
   using BatchPolicy = typename detail::BatchOf<Policies...>::type;
   using Settings =
-      typename detail::AddFrozen<detail::TraceSettings<BatchPolicy, (layout.strict > 0), layout.low,
+      typename detail::AddByPath<detail::TraceSettings<BatchPolicy, (layout.strict > 0), layout.low,
                                                        layout.across == Across::matrices>,
                                  Policies...>::type;
 

@@ -68,6 +68,8 @@ TEST_CASE("a run fills every buffer of its plan to the last byte") {
   check_arena<Muon, Zero<0>>();
   check_arena<Muon, Zero<1>>();
   check_arena<Muon, Zero<3>>();
+  check_arena<AdamW, Zero<0>, Precision<bf16>, KeepFloat<"blocks.*">>();
+  check_arena<AdamW, Zero<3>, Precision<bf16>, KeepFloat<"blocks.*">>();
   check_arena<AdamW, Zero<0>, Precision<bf16>, StochasticRounding>();
   check_arena<AdamW, Zero<1>, Precision<bf16>, StochasticRounding>();
   check_arena<AdamW, Zero<3>, Precision<bf16>, StochasticRounding>();

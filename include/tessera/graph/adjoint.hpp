@@ -131,6 +131,7 @@ constexpr void differentiate(Tape& t, bool loss, Op const& sum, Op const& into) 
       t.no_adjoint = t.nodes[i].op;
       return;
     }
+    t.in_full = t.nodes[i].full;
     Adjoint d{t, i, grad[i], grad, sum, into};
     int const before = int(t.nodes.size());
     t.nodes[i].op->adjoint(d);

@@ -64,7 +64,9 @@ struct Flats {
 
 template <class Model, int I, class S>
 constexpr void assign_flats(Flats& f) {
-  int own = -1, frozen = -1, running = -1, matrices = -1, index = -1;
+  enum { own, frozen, running, matrices, kinds };
+  int flat_of[2][kinds] = {{-1, -1, -1, -1}, {-1, -1, -1, -1}};  // [full][kind]
+  int index = -1;
   std::vector<ParameterPlace> places;
   std::vector<int> uses;
   auto const use_of = [&](int flat) {
@@ -85,15 +87,19 @@ constexpr void assign_flats(Flats& f) {
       for (int i = 0; i < int(f.flats.size()); ++i)
         if (f.flats[i].tied && f.flats[i].name == p.tie) flat = i;
       if (flat < 0)
-        flat =
-            open({.name = p.tie, .layers = 1, .elements = n, .trainable = !p.frozen, .tied = true});
+        flat = open({.name = p.tie,
+                     .layers = 1,
+                     .elements = n,
+                     .trainable = !p.frozen,
+                     .tied = true,
+                     .full = p.full});
       if (f.flats[flat].elements != n) f.tied_has = n, f.tied_wants = f.flats[flat].elements;
       places.push_back({flat, use_of(flat), 0});
       continue;
     }
     bool matrix = false;
     if constexpr (matrices_apart<S>) matrix = is_matrix(graph<Model, I, S>, p, index);
-    int& flat = p.frozen ? frozen : p.running ? running : matrix ? matrices : own;
+    int& flat = flat_of[p.full][p.frozen ? frozen : p.running ? running : matrix ? matrices : own];
     if (flat < 0)
       flat = open({.name = field_name<Model, I>,
                    .layers = repeats<Model, I>,
@@ -102,7 +108,8 @@ constexpr void assign_flats(Flats& f) {
                    .trainable = !p.frozen,
                    .tied = false,
                    .matrices = matrix,
-                   .running = p.running && !p.frozen});
+                   .running = p.running && !p.frozen,
+                   .full = p.full});
     if (matrix) f.matrices.push_back({flat, f.flats[flat].elements, p.shape[0], p.shape[1]});
     places.push_back({flat, use_of(flat), f.flats[flat].elements});
     f.flats[flat].elements += n;
@@ -227,7 +234,8 @@ struct ModelIsSound {
   static constexpr std::int64_t wants = all_flats<Model, S>().tied_wants;
   static constexpr rule::VocabulariesAgree<v[0], v[1]> vocabularies_agree{};
   static constexpr rule::TiedShapesAgree<has, wants> tied_shapes_agree{};
-  static constexpr rule::FrozenMatches<unmatched_pattern<Model, S>()> frozen_matches{};
+  static constexpr rule::FrozenMatches<unmatched_pattern<Model>(S::frozen)> frozen_matches{};
+  static constexpr rule::KeepFloatMatches<unmatched_pattern<Model>(full_of<S>)> full_matches{};
 };
 
 }  // namespace detail

@@ -37,6 +37,7 @@ constexpr void fuse(Tape& t) {
   for (int i = 0; i < n; ++i) {
     if (gone[std::size_t(i)]) continue;
     Node x = before[std::size_t(i)];
+    t.in_full = x.full;
     if (Fusion const* const f = how[std::size_t(i)]) {
       Node const& inner = before[std::size_t(x.in[std::size_t(f->operand)])];
       Node both{.attribute = x.attribute, .number = x.number};
@@ -53,6 +54,7 @@ constexpr void fuse(Tape& t) {
     for (int& e : x.extra) move(e);
     place[std::size_t(i)] = t.push(x);
   }
+  t.in_full = false;
   for (int& j : t.node_of_parameter) move(j);
 }
 

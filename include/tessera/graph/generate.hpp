@@ -13,6 +13,7 @@ struct GenerateSettings {
   static constexpr int sequences = 1, tokens = Tokens;
   static constexpr auto frozen = Training::frozen;
   static constexpr DType low = low_of<Training>;
+  static constexpr auto full = full_of<Training>;
 };
 
 namespace detail {
@@ -23,6 +24,7 @@ struct GenerateGraph {
   static constexpr Nodes make() {
     Tape t;
     t.batch = batch_of<S>;
+    for (ParameterInfo const& p : parameter_table<Model, I, S>()) t.full.push_back(p.full);
     if constexpr (head) {
       layer_of<Model, I> layer{};
       std::vector<ParameterInfo> table;

@@ -137,6 +137,7 @@ struct Node {
   int attribute = 0;
   double number = 0;
   DType low = DType::real;  // Signature::low
+  bool full = false;        // computes in real, whatever Tape::low is
   int parameter = -1;
   int grad = -1;            // input nodes: the node that holds their gradient
   int grad_of = -1;         // nodes whose output is (a part of) that parameter node's gradient
@@ -160,6 +161,7 @@ struct Tape {
   SampleBatch batch{};                 // what fields of the batch look like
   std::vector<int> node_of_parameter;  // -1 until a layer reads it
   std::vector<char> frozen;            // per parameter: gets no gradient
+  std::vector<char> full;              // per parameter: stays real
   bool probing = false;    // shapes are not looked at: only whether the layer is constexpr
   bool recording = false;  // keep the first fault instead of throwing at the spot
   ShapeFault fault{};
@@ -167,10 +169,11 @@ struct Tape {
   Op const* no_adjoint = nullptr;  // an op on the way to a parameter that cannot be differentiated
   Part part = Part::forward;       // of nodes pushed now
   DType low = DType::real;         // what weights and activations are stored in
+  bool in_full = false;            // except for ops appended now
   Op const *narrow = nullptr, *widen = nullptr;  // casts from and to real; set if low is not real
 
   constexpr int push(Node n) {
-    n.part = part;
+    n.part = part, n.full = in_full;
     nodes.push_back(n);
     return int(nodes.size()) - 1;
   }
@@ -208,7 +211,7 @@ namespace detail {
 /// Gives operands the types that the op takes, and the node the type that it makes.
 constexpr void choose_types(Tape& t, Op const& op, Node& n) {
   Traits const& is = op.traits;
-  bool low = t.low != DType::real && (is.low_in | is.low_out) != 0;
+  bool low = t.low != DType::real && !t.in_full && (is.low_in | is.low_out) != 0;
   for (int k = 0; k < op.inputs && low && is.follows; ++k)
     low = !(is.low_in >> k & 1u) || t.nodes[n.in[k]].dtype == t.low;
   n.low = low ? t.low : DType::real;

@@ -31,6 +31,7 @@ struct ParameterInfo {
   std::string_view tie{};
   bool running = false;
   bool frozen = false;
+  bool full = false;  // stays real where others are stored in 16 bits
 };
 
 namespace detail {
@@ -77,7 +78,7 @@ inline constexpr int segments = field_count<Model>;
 
 /// What tracing needs to know beside the model: S::batch, or S::sequences and S::tokens of a
 /// micro-batch of text; S::frozen (patterns of parameters that are not trained); S::low, the
-/// storage type, if it is not real.
+/// storage type, if it is not real, and S::full, patterns of parameters that stay real then.
 template <class S>
 concept Setup = requires {
   { S::frozen } -> std::convertible_to<std::span<std::string_view const>>;
@@ -95,6 +96,14 @@ inline constexpr DType low_of = [] {
     return S::low;
   else
     return DType::real;
+}();
+
+template <class S>
+inline constexpr std::span<std::string_view const> full_of = [] {
+  if constexpr (requires { S::full; })
+    return std::span<std::string_view const>(S::full);
+  else
+    return std::span<std::string_view const>();
 }();
 
 namespace detail {
@@ -120,31 +129,39 @@ constexpr void each_parameter(F const& f) {
   (std::make_integer_sequence<int, segments<Model>>{});
 }
 
-/// A tied parameter is frozen if one of its paths is.
+using Patterns = std::span<std::string_view const>;
+
+/// Does a pattern name the parameter? A tied one by any of its paths.
+template <class Model>
+constexpr bool named_by(Patterns patterns, ParameterInfo const& p) {
+  auto const direct = [&](ParameterInfo const& q) {
+    for (std::string_view pattern : patterns)
+      if (matches(pattern, q.path.view())) return true;
+    return false;
+  };
+  bool named = direct(p);
+  if (!p.tie.empty() && !patterns.empty())
+    each_parameter<Model>([&](ParameterInfo const& other) {
+      if (other.tie == p.tie && direct(other)) named = true;
+    });
+  return named;
+}
+
 template <class Model, int I, class S>
 constexpr std::vector<ParameterInfo> parameter_table() {
   std::vector<ParameterInfo> t = named_parameters<Model, I>();
-  if (std::empty(S::frozen)) return t;
-  auto const frozen = [](ParameterInfo const& p) {
-    for (std::string_view pattern : S::frozen)
-      if (matches(pattern, p.path.view())) return true;
-    return false;
-  };
   for (ParameterInfo& p : t) {
-    p.frozen = frozen(p);
-    if (!p.tie.empty())
-      each_parameter<Model>([&](ParameterInfo const& other) {
-        if (other.tie == p.tie && frozen(other)) p.frozen = true;
-      });
+    p.frozen = named_by<Model>(S::frozen, p);
+    p.full = low_of<S> != DType::real && named_by<Model>(full_of<S>, p);
   }
   return t;
 }
 
-/// The first pattern of S::frozen that no path matches; -1: none.
-template <class Model, class S>
-constexpr int unmatched_pattern() {
+/// The first pattern that no path matches; -1: none.
+template <class Model>
+constexpr int unmatched_pattern(Patterns patterns) {
   int index = 0;
-  for (std::string_view pattern : S::frozen) {
+  for (std::string_view pattern : patterns) {
     bool found = false;
     each_parameter<Model>(
         [&](ParameterInfo const& p) { found = found || matches(pattern, p.path.view()); });
@@ -296,7 +313,10 @@ template <class Model, int I, class S>
 constexpr Tape differentiated() {
   Tape t;
   t.batch = batch_of<S>;
-  for (ParameterInfo const& p : parameter_table<Model, I, S>()) t.frozen.push_back(p.frozen);
+  for (ParameterInfo const& p : parameter_table<Model, I, S>()) {
+    t.frozen.push_back(p.frozen);
+    t.full.push_back(p.full);
+  }
   trace<layer_of<Model, I>>(t, segment_input<Model, I, S>(), I == 0);
   lower<S>(t);
   differentiate(t, I == segments<Model> - 1, table<Add>, table<AddInto>);

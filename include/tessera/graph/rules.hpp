@@ -110,4 +110,11 @@ struct FrozenMatches {
                 "0); paths are like blocks.*.mlp.up.weight");
 };
 
+template <int Index>
+struct KeepFloatMatches {
+  static_assert(Index < 0,
+                "KeepFloat<\"pattern\">: no parameter has such a path (Index counts the patterns "
+                "from 0); paths are like blocks.*.mlp.up.weight");
+};
+
 }  // namespace tessera::inline TESSERA_SETTING::rule

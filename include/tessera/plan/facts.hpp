@@ -12,7 +12,7 @@
 namespace tessera::inline TESSERA_SETTING {
 
 /// One buffer of parameters: a segment's own (a copy per layer), its frozen ones, its running
-/// statistics, or a tied one.
+/// statistics, those that stay real, or a tied one.
 struct FlatInfo {
   std::string_view name{};
   int layers = 1;
@@ -22,6 +22,7 @@ struct FlatInfo {
   bool tied = false;      // shared by several segments, or by the layers of one
   bool matrices = false;  // an optimizer steps its tensors as whole matrices
   bool running = false;  // statistics: what is called their gradient are changes, added as they are
+  bool full = false;     // stays real where others are stored in 16 bits
 };
 
 /// A matrix in each layer of a flat of matrices.
@@ -38,7 +39,7 @@ struct FlatUse {
   bool backward = false;  // the backward part reads the weights
   bool gradient = false;  // backward contributes to its gradient
 };
-inline constexpr int flats_of_segment = 6;
+inline constexpr int flats_of_segment = 8;
 
 /// A member of the model. Bytes and work are of one layer and one micro-batch.
 struct SegmentInfo {

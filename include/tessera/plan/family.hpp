@@ -48,13 +48,12 @@ struct SlotBytes {
 };
 constexpr SlotBytes slot_bytes(Plan const& p, bool gradient) {
   SlotBytes b;
-  Bytes const each = gradient ? p.layout.real : p.layout.weight();
   std::vector<char> counted(std::size_t(p.flats()), 0);
   for (SegmentInfo const& s : p.facts.segments) {
     Bytes turn = 0;
     for (FlatUse const& u : s.flats) {
       if (u.flat < 0 || !(gradient ? u.gradient : u.forward || u.backward)) continue;
-      Bytes const whole = p.whole_elements(u.flat) * each;
+      Bytes const whole = p.whole_elements(u.flat) * (gradient ? p.layout.real : p.weight(u.flat));
       if (!p.facts.flats[std::size_t(u.flat)].tied) {
         turn += whole;
       } else if (!counted[std::size_t(u.flat)]) {
@@ -69,17 +68,26 @@ constexpr SlotBytes slot_bytes(Plan const& p, bool gradient) {
 
 /// What a rank keeps beside each weight of a flat that it steps.
 constexpr Bytes state_bytes(Plan const& p, int flat) {
-  return p.states(flat) * p.layout.state() + p.layout.master();
+  return p.states(flat) * p.state(flat) + p.master(flat);
 }
 
-/// Elements of all flats, each layer whole or a part.
-constexpr std::int64_t flat_elements(Plan const& p, bool whole, bool trainable_only) {
+/// Elements of all trained flats, each layer whole or a part.
+constexpr std::int64_t flat_elements(Plan const& p, bool whole) {
   std::int64_t sum = 0;
   for (int f = 0; f < p.flats(); ++f) {
     FlatInfo const& flat = p.facts.flats[std::size_t(f)];
-    if (trainable_only && !flat.trainable) continue;
+    if (!flat.trainable) continue;
     sum += flat.layers * (whole ? p.whole_elements(f) : p.part_elements(f));
   }
+  return sum;
+}
+
+/// Weights of all flats, each layer whole or a part.
+constexpr Bytes weight_bytes(Plan const& p, bool whole) {
+  Bytes sum = 0;
+  for (int f = 0; f < p.flats(); ++f)
+    sum += p.facts.flats[std::size_t(f)].layers * p.weight(f) *
+           (whole ? p.whole_elements(f) : p.part_elements(f));
   return sum;
 }
 
@@ -131,9 +139,7 @@ constexpr Sized sized(Plan const& p, Family family) {
   Bytes const real = p.layout.real;
   Bytes sum = 0, most = 0;
   switch (family) {
-    case Family::weights:
-      return {own && !parts ? domain : Arena::own,
-              p.layout.weight() * flat_elements(p, !parts, false)};
+    case Family::weights: return {own && !parts ? domain : Arena::own, weight_bytes(p, !parts)};
     case Family::gathered: {
       if (!parts) return {};
       SlotBytes const b = slot_bytes(p, false);
@@ -141,7 +147,7 @@ constexpr Sized sized(Plan const& p, Family family) {
     }
     case Family::gradients:
       if (slots) return {};
-      return {d ? rank : Arena::own, real * flat_elements(p, true, true)};
+      return {d ? rank : Arena::own, real * flat_elements(p, true)};
     case Family::partial_gradients:
       for (int f = 0; f < p.flats(); ++f)
         if (FlatInfo const& flat = p.facts.flats[std::size_t(f)]; flat.trainable)
@@ -159,9 +165,9 @@ constexpr Sized sized(Plan const& p, Family family) {
     }
     case Family::gradient_shares:
       if (!slots) return {};
-      return {own ? Arena::own : rank, real * flat_elements(p, false, true)};
+      return {own ? Arena::own : rank, real * flat_elements(p, false)};
     case Family::whole_gradients:
-      return {Arena::own, slots && !own ? real * flat_elements(p, true, true) : 0};
+      return {Arena::own, slots && !own ? real * flat_elements(p, true) : 0};
     case Family::optimizer:
       for (int f = 0; f < p.flats(); ++f)
         if (FlatInfo const& flat = p.facts.flats[std::size_t(f)]; flat.trainable)

@@ -18,7 +18,7 @@ inline constexpr Reduction Micro = Reduction::micro;
 /// What stepping an element takes from the rest of its tensor: sums of squares; of a matrix, all.
 enum class Across : std::uint8_t { nothing, sums, matrices };
 
-inline constexpr int most_frozen = 8;
+inline constexpr int most_frozen = 8, most_full = 8;
 
 struct Layout {
   int sequences = 0, tokens = 0;  // of one micro-batch; samples and 0, if they are not text
@@ -37,6 +37,8 @@ struct Layout {
   Bytes product_workspace = 0;      // of its matrix products
   std::array<std::string_view, most_frozen> frozen{};
   int frozen_count = 0;
+  std::array<std::string_view, most_full> full{};  // patterns of what stays real
+  int full_count = 0;
 
   constexpr Bytes weight() const { return size_of(low); }
   constexpr Bytes master() const { return stochastic ? 0 : master_of(low); }
@@ -46,6 +48,9 @@ struct Layout {
   constexpr bool by_tensor() const { return across != Across::nothing || stochastic; }
   constexpr std::span<std::string_view const> frozen_patterns() const {
     return {frozen.data(), std::size_t(frozen_count)};
+  }
+  constexpr std::span<std::string_view const> full_patterns() const {
+    return {full.data(), std::size_t(full_count)};
   }
   /// Whole gradients cost memory but cross once; shares of Zero<2> and up only pay per micro-batch.
   constexpr Reduction reduction() const {

@@ -54,10 +54,13 @@ class Placement {
   constexpr Bytes flat(Family f, int flat, int layer) const {
     bool const whole =
         f == Family::weights ? !p_.gathers_into_slots() : f != Family::gradient_shares;
-    std::int64_t const at =
-        elements_before(flat, whole, f != Family::weights) +
-        flat_layer(p_.facts.flats[std::size_t(flat)], layer) * layer_elements(flat, whole);
-    return at * (f == Family::weights ? p_.layout.weight() : p_.layout.real);
+    bool const weights = f == Family::weights;
+    Bytes at =
+        flat_layer(p_.facts.flats[std::size_t(flat)], layer) * layer_bytes(flat, whole, weights);
+    for (int other = 0; other < flat; ++other)
+      if (FlatInfo const& o = p_.facts.flats[std::size_t(other)]; o.trainable || weights)
+        at += o.layers * layer_bytes(other, whole, weights);
+    return at;
   }
   /// Use number `use` of a flat, from 1; number 0 is the flat's gradient.
   constexpr Bytes use_gradient(int flat, int use) const {
@@ -85,7 +88,7 @@ class Placement {
   constexpr Bytes state(int flat, int layer, int state) const {
     bool const whole = !p_.steps_own_part();
     std::int64_t const one = layer_elements(flat, whole);
-    Bytes at = layer * one * detail::state_bytes(p_, flat) + state * p_.layout.state() * one;
+    Bytes at = layer * one * detail::state_bytes(p_, flat) + state * p_.state(flat) * one;
     for (int f = 0; f < flat; ++f)
       if (FlatInfo const& other = p_.facts.flats[std::size_t(f)]; other.trainable)
         at += other.layers * layer_elements(f, whole) * detail::state_bytes(p_, f);
@@ -126,21 +129,15 @@ class Placement {
   constexpr std::int64_t layer_elements(int flat, bool whole) const {
     return whole ? p_.whole_elements(flat) : p_.part_elements(flat);
   }
-  constexpr std::int64_t elements_before(int flat, bool whole, bool trainable_only) const {
-    std::int64_t at = 0;
-    for (int f = 0; f < flat; ++f) {
-      FlatInfo const& other = p_.facts.flats[std::size_t(f)];
-      if (other.trainable || !trainable_only) at += other.layers * layer_elements(f, whole);
-    }
-    return at;
+  constexpr Bytes layer_bytes(int flat, bool whole, bool weights) const {
+    return layer_elements(flat, whole) * (weights ? p_.weight(flat) : p_.layout.real);
   }
   constexpr Bytes in_slot(int segment, int flat, int slot, bool gradient, Bytes turn) const {
-    Bytes const each = gradient ? p_.layout.real : p_.layout.weight();
     if (p_.facts.flats[std::size_t(flat)].tied) {
       Bytes at = 2 * turn;
       for (int f = 0; f < flat; ++f)
         if (p_.facts.flats[std::size_t(f)].tied && uses(f, gradient))
-          at += each * layer_elements(f, true);
+          at += layer_bytes(f, true, !gradient);
       return at;
     }
     Bytes at = slot * turn;
@@ -148,7 +145,7 @@ class Placement {
       if (u.flat == flat) break;
       if (u.flat < 0 || p_.facts.flats[std::size_t(u.flat)].tied) continue;
       if (gradient ? u.gradient : u.forward || u.backward)
-        at += each * layer_elements(u.flat, true);
+        at += layer_bytes(u.flat, true, !gradient);
     }
     return at;
   }

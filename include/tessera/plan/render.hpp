@@ -69,6 +69,7 @@ inline std::string notes(Plan const& p, Row const& r) {
   if (std::string const w = waits_in_words(r); !w.empty()) add(w);
   if (p.orthogonalizes(r.flat)) add("matrices");
   if (r.flat >= 0 && p.runs(r.flat)) add("running statistics");
+  if (r.flat >= 0 && p.in_full(r.flat)) add("float");
   if ((r.op == Do::gather || r.op == Do::gather_update) && r.copied == 0)
     add("nothing moves: ranks share this memory");
   return s;
@@ -96,7 +97,8 @@ inline void render_rows(Plan const& p, Pass pass, int segment, std::string& out)
 }
 
 /// What is stored in 16 bits and what is not.
-inline void render_precision(Layout const& l, std::string& out) {
+inline void render_precision(Plan const& p, std::string& out) {
+  Layout const& l = p.layout;
   if (l.low == DType::real) return;
   if (l.stochastic) {
     line(out, "stored      weights, activations and the optimizer's states as bf16; a step rounds");
@@ -109,19 +111,31 @@ inline void render_precision(Layout const& l, std::string& out) {
     line(out, "            exact weights as float; products convert fp16 to float on the way");
     line(out, "overflow    the loss is scaled; a step whose gradient overflows is skipped");
   }
+  std::string full;
+  std::int64_t elements = 0;
+  for (FlatInfo const& f : p.facts.flats)
+    if (f.full) {
+      full += (full.empty() ? "" : ", ") + std::string(f.name);
+      elements += f.layers * f.elements;
+    }
+  if (elements > 0) line(out, "float       " + std::to_string(elements) + " parameters in " + full);
 }
 
 inline void render_model(Plan const& p, std::string& out) {
   std::int64_t elements = 0;
-  for (FlatInfo const& f : p.facts.flats) elements += f.layers * f.elements;
+  Bytes bytes = 0;
+  for (int f = 0; f < p.flats(); ++f) {
+    FlatInfo const& flat = p.facts.flats[std::size_t(f)];
+    elements += flat.layers * flat.elements;
+    bytes += flat.layers * flat.elements * p.weight(f);
+  }
   out += "model       ";
   for (int s = 0; s < p.segments(); ++s) {
     SegmentInfo const& segment = p.facts.segments[std::size_t(s)];
     out += (s ? ", " : "") + std::string(segment.name);
     if (segment.layers > 1) out += " x " + std::to_string(segment.layers);
   }
-  out += "; " + std::to_string(elements) + " parameters, " + human(elements * p.layout.weight()) +
-         "\n";
+  out += "; " + std::to_string(elements) + " parameters, " + human(bytes) + "\n";
 }
 
 /// What ops that do several formulas at once leave unread and unwritten.
@@ -176,7 +190,7 @@ inline std::string render(Plan const& p) {
           (p.layout.clip ? ", ClipNorm" : "") +
           (train && p.layout.strict > 0 ? ", Strict<" + std::to_string(p.layout.strict) + ">"
                                         : ""));
-  detail::render_precision(p.layout, out);
+  detail::render_precision(p, out);
   detail::line(out, "each rank   " + std::to_string(p.micros) +
                         (p.micros == 1 ? " micro-batch" : " micro-batches") + " of " +
                         detail::batch_in_words(p.facts.samples) + ", one after another");

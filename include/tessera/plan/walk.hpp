@@ -68,6 +68,15 @@ struct Plan {
         before += u.flat == flat && u.gradient;
     return before;
   }
+  // How a flat is stored, and bytes of one element: a weight, what makes it exact, a state.
+  constexpr bool in_full(int flat) const { return facts.flats[std::size_t(flat)].full; }
+  constexpr DType stored(int flat) const { return in_full(flat) ? DType::real : layout.low; }
+  constexpr DType state_type(int flat) const {
+    return in_full(flat) ? DType::real : layout.state_type();
+  }
+  constexpr Bytes weight(int flat) const { return in_full(flat) ? layout.real : layout.weight(); }
+  constexpr Bytes master(int flat) const { return in_full(flat) ? 0 : layout.master(); }
+  constexpr Bytes state(int flat) const { return in_full(flat) ? layout.real : layout.state(); }
   /// Backward writes into slots that a reduce empties after each turn.
   constexpr bool reduces_slots() const { return sharded() && mode == Reduction::micro; }
 

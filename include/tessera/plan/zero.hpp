@@ -29,7 +29,7 @@ constexpr bool used_before(Plan const& p, Pass pass, int segment, int flat) {
 }
 
 constexpr Row gather_row(Plan const& p, Row const& before, int flat) {
-  Bytes const others = p.mesh.data - 1, part = p.part_elements(flat) * p.layout.weight();
+  Bytes const others = p.mesh.data - 1, part = p.part_elements(flat) * p.weight(flat);
   Bytes const copies = p.mesh.domains() - (p.gathers_into_slots() ? 0 : 1);
   return {.pass = before.pass,
           .segment = before.segment,

@@ -58,6 +58,12 @@ struct FrozenAtMost {
                 "Frozen<\"pattern\">: too many patterns; join some of them with '*'");
 };
 
+template <int Patterns, int Most>
+struct KeepFloatAtMost {
+  static_assert(AtMost<Patterns, Most>,
+                "KeepFloat<\"pattern\">: too many patterns; join some of them with '*'");
+};
+
 }  // namespace rule
 
 namespace detail {
@@ -140,7 +146,8 @@ struct Agree
       StrictAgrees<(all_set<P...>().strict > 0), all_set<P...>().reduce, all_set<P...>().across>,
       rule::StochasticRoundingOfBf16<stored<P...>(), named<P...>("StochasticRounding") == 0 ||
                                                          stored<P...>() == DType::bf16>,
-      rule::FrozenAtMost<named<P...>("Frozen"), most_frozen> {};
+      rule::FrozenAtMost<named<P...>("Frozen"), most_frozen>,
+      rule::KeepFloatAtMost<named<P...>("KeepFloat"), most_full> {};
 
 }  // namespace detail
 

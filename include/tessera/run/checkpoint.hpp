@@ -52,7 +52,10 @@ inline std::string progress_of(Engine const& engine) {
 }
 /// What values are written as: those that lie in memory as bf16, and nowhere exact, as bf16.
 inline DType written_as(Engine const& engine) {
-  return engine.plan().layout.state_type();
+  Plan const& p = engine.plan();
+  for (int f = 0; f < p.flats(); ++f)
+    if (p.in_full(f)) return DType::real;
+  return p.layout.state_type();
 }
 inline std::string type_line(DType type) {
   return (type == DType::bf16 ? "bf16 " : "real ") + std::to_string(size_of(type));

@@ -230,7 +230,7 @@ class Executor {
   }
 
   void gather(Plan const& p, Instruction const& in) {
-    Bytes const part = p.part_elements(in.flat) * p.layout.weight();
+    Bytes const part = p.part_elements(in.flat) * p.weight(in.flat);
     std::byte* const kept = memory_.weights(in.flat, in.layer);
     if (p.gathers_into_slots()) {
       std::byte* const whole = memory_.readable(in, in.flat);

@@ -33,8 +33,7 @@ class Memory {
   }
   /// What makes 16-bit weights exact, by element of what this rank steps; null if they are real.
   std::byte* master(int flat, int layer) {
-    if (plan_.layout.master() == 0 || !plan_.facts.flats[std::size_t(flat)].trainable)
-      return nullptr;
+    if (plan_.master(flat) == 0 || !plan_.facts.flats[std::size_t(flat)].trainable) return nullptr;
     return at(Family::optimizer) + place_.state(flat, layer, plan_.states(flat));
   }
   /// A flat's layer in a family of gradients.

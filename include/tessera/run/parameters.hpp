@@ -176,7 +176,7 @@ class Parameters {
   /// the optimizer's states.
   bool shards(What what, Entry const& e) const {
     Plan const& p = memory_.plan();
-    bool const beside = p.layout.master() > 0 && e.trainable;
+    bool const beside = p.master(e.flat) > 0 && e.trainable;
     return what.kind == What::values && !beside ? p.gathers_into_slots() : p.steps_own_part();
   }
   /// The weights that this rank keeps of elements [begin, end).
@@ -184,11 +184,11 @@ class Parameters {
     Plan const& p = memory_.plan();
     std::int64_t const part = p.part_elements(e.flat), mine = world_.rank() * part;
     std::byte* const at = memory_.weights(e.flat, e.layer) +
-                          (begin - (p.gathers_into_slots() ? mine : 0)) * p.layout.weight();
+                          (begin - (p.gathers_into_slots() ? mine : 0)) * p.weight(e.flat);
     std::byte* master = memory_.master(e.flat, e.layer);
     bool const own = begin == mine && end == mine + part;
     if (p.steps_own_part() && !own) master = nullptr;
-    return {{.at = at, .low = p.layout.low, .master = master}, begin, end};
+    return {{.at = at, .low = p.stored(e.flat), .master = master}, begin, end};
   }
   Held hold(What what, Entry const& e) {
     Plan const& p = memory_.plan();
@@ -202,7 +202,7 @@ class Parameters {
                        : memory_.whole_gradient(e.flat, e.layer);
         break;
       case What::state:
-        h.at = {.at = memory_.state(e.flat, e.layer, what.index), .low = p.layout.state_type()};
+        h.at = {.at = memory_.state(e.flat, e.layer, what.index), .low = p.state_type(e.flat)};
         break;
     }
     return h;

@@ -125,12 +125,13 @@ class Profile : public StepWatch {
     Layout const& l = p.layout;
     std::int64_t const part = p.part_elements(in.flat);
     std::int64_t const own = p.steps_own_part() ? part : p.whole_elements(in.flat);
-    Bytes const states = p.states(in.flat) * l.state();
+    Bytes const states = p.states(in.flat) * p.state(in.flat);
+    Bytes const weight = p.weight(in.flat) + p.master(in.flat);
     switch (in.op) {
       case Do::norm: return part * l.real;
       case Do::reduce: return (p.mesh.data + 1) * part * l.real;
-      case Do::prepare: return own * (l.weight() + l.master() + l.real + 2 * states);
-      case Do::step: return own * (2 * l.weight() + 2 * l.master() + l.real + 2 * states);
+      case Do::prepare: return own * (weight + l.real + 2 * states);
+      case Do::step: return own * (2 * weight + l.real + 2 * states);
       case Do::orthogonalize: return 2 * p.whole_elements(in.flat) * l.real;
       default: return 2 * row.copied;
     }

@@ -113,10 +113,10 @@ class Update {
       if (from >= to) continue;
       RandomKey noise;
       noise.seed = values.seed, noise.stream = i.stream;
-      StepRange range{.low = p.layout.low,
-                      .weights = weights + (from - weight_base) * p.layout.weight(),
-                      .master = master ? master + (from - base) * p.layout.master() : nullptr,
-                      .stochastic = p.layout.stochastic,
+      StepRange range{.low = p.stored(in.flat),
+                      .weights = weights + (from - weight_base) * p.weight(in.flat),
+                      .master = master ? master + (from - base) * p.master(in.flat) : nullptr,
+                      .stochastic = p.layout.stochastic && !p.in_full(in.flat),
                       .gradients = gradient + (from - base),
                       .noise = {noise.at(std::uint64_t(values.step)), from - i.begin},
                       .elements = to - from,
