@@ -323,10 +323,27 @@ constexpr Tape differentiated() {
   return t;
 }
 
+struct Unreached {
+  Op const* stuck = nullptr;  // an op without an adjoint on the way
+  int parameter = -1;         // trained, and no adjoint gives it a gradient
+};
+template <class Model, int I, class S>
+constexpr Unreached unreached() {
+  Tape const t = differentiated<Model, I, S>();
+  if (t.no_adjoint) return {t.no_adjoint, -1};
+  std::vector<char> reached = t.frozen;
+  for (Node const& n : t.nodes)
+    if (n.grad_of >= 0) reached[t.nodes[n.grad_of].parameter] = 1;
+  for (int i = 0; i < int(reached.size()); ++i)
+    if (!reached[i]) return {nullptr, i};
+  return {};
+}
+
 template <class Model, int I, class S>
 struct IsDifferentiable : ForwardTrace<Model, I, S> {
-  static constexpr Op const* stuck = differentiated<Model, I, S>().no_adjoint;
-  static constexpr rule::OpIsDifferentiable<stuck> checked{};
+  static constexpr Unreached missed = unreached<Model, I, S>();
+  static constexpr rule::OpIsDifferentiable<missed.stuck> checked{};
+  static constexpr rule::ParametersAreReached<layer_of<Model, I>, missed.parameter> reached{};
 };
 
 template <class Model, int I, class S>

@@ -50,6 +50,13 @@ struct ParametersAreUsed {
                 "tessera: a parameter of this layer is not used by its call operator (Index counts "
                 "its parameters from 0): use it or remove it");
 };
+template <class Layer, int Index>
+struct ParametersAreReached {
+  static_assert(Index < 0,
+                "tessera: no op gives this parameter of the layer a gradient, or this running "
+                "statistic a change (Index counts its parameters from 0): name the operand in the "
+                "adjoint of the op that reads it, or freeze it");
+};
 template <Op const* Op>
 struct OpIsDifferentiable {
   static_assert(Op == nullptr,
