@@ -97,6 +97,17 @@ TEST_CASE("evaluation reads statistics as they are set, and changes nothing") {
   CHECK(trainer.evaluate(Points{}) != loss);
 }
 
+TEST_CASE("evaluation reads statistics that 16 bits do not hold") {
+  Stack<AdamW, Precision<bf16>> trainer(world());
+  std::vector<Real> mean = trainer.parameter("layers.1.norm.mean");
+  mean.assign(mean.size(), 1);
+  trainer.set_parameter("layers.1.norm.mean", mean);
+  double const loss = trainer.evaluate(Points{});
+  mean.assign(mean.size(), 1 + 0x1p-12f);
+  trainer.set_parameter("layers.1.norm.mean", mean);
+  CHECK(trainer.evaluate(Points{}) != loss);
+}
+
 TEST_CASE("16 bits stay close to float") {
   Stack<AdamW> whole(world());
   Stack<AdamW, Precision<bf16>> low(world());

@@ -152,7 +152,8 @@ constexpr std::vector<ParameterInfo> parameter_table() {
   std::vector<ParameterInfo> t = named_parameters<Model, I>();
   for (ParameterInfo& p : t) {
     p.frozen = named_by<Model>(S::frozen, p);
-    p.full = low_of<S> != DType::real && named_by<Model>(full_of<S>, p);
+    // Statistics change by less than 16 bits can hold.
+    p.full = low_of<S> != DType::real && (p.running || named_by<Model>(full_of<S>, p));
   }
   return t;
 }
