@@ -19,7 +19,8 @@ constexpr Bytes all(int ranks) {
   return flat(0, ranks) + flat(1, ranks) + flat(2, ranks) + flat(3, ranks);
 }
 constexpr Bytes exchanged(int ranks) {
-  return (ranks - 1) * Bytes(sizeof(double)) * (6 + 2);
+  // Two exact sums of 68 digits, a count and what is not finite, and the valid targets.
+  return (ranks - 1) * Bytes(sizeof(double)) * (2 * (68 + 2) + 1);
 }
 constexpr Bytes traffic(int zero, Mesh mesh, Reduction mode = Reduction::automatic,
                         int micros = 1) {
@@ -52,6 +53,12 @@ TEST_CASE("reducing after every micro-batch costs its number times the gradients
   constexpr Bytes g = ring(all(4), 4);
   static_assert(traffic(1, {4, 4}, Step, 3) == 2 * g);
   static_assert(traffic(1, {4, 4}, Micro, 3) == 4 * g);
+}
+
+TEST_CASE("strict sums carry the gradient of each use of a tied flat") {
+  constexpr Bytes g = ring(all(4) + flat(toy::tokens, 4), 4), w = ring(all(4), 4);
+  static_assert(payload(toy::strict_plan(1, {4, 4}, 8)) - exchanged(4) == g + w);
+  static_assert(payload(toy::strict_plan(3, {4, 1}, 1), Do::reduce) == g);
 }
 
 TEST_CASE("a gather copies nothing inside a domain, and other domains' parts across") {

@@ -1,6 +1,8 @@
 // expect: no op gives this parameter of the layer a gradient, or this running statistic a change
 // expect: ParametersAreReached<
 // expect: 1>
+#include <tessera/op/bias.hpp>
+
 #include "setup.hpp"
 
 /// y = x - mean, and nothing that moves the mean.
