@@ -135,6 +135,13 @@ TEST_CASE_TEMPLATE("every kind meets the reference in double", T, float, bf16, f
   meets_reference<T>({{1, 150, 4, 2, 136, false, 40}, true});
 }
 
+TEST_CASE_TEMPLATE("so does a row of many tokens, whose keys are gathered", T, float, bf16, fp16) {
+  static_assert(gathers_keys({1, 2100, 2, 2, 16}) && !gathers_keys({1, 2048, 2, 2, 16}));
+  meets_reference<T>(causal(1, 2113, 2, 16));
+  meets_reference<T>({{2, 2100, 4, 2, 24, true, 100}, true});
+  CHECK(same_on_threads([&] { return Run<T>(causal(1, 2113, 2, 16)).dqkv; }));
+}
+
 TEST_CASE_TEMPLATE("widths without tiles go to the reference", T, float, bf16, fp16) {
   for (int const width : {1, 4, 12, 264}) meets_reference<T>(causal(2, 9, 2, width));
   meets_reference<T>({{2, 9, 4, 2, 12, false, 3}, true});

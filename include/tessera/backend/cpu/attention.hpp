@@ -24,13 +24,29 @@ constexpr bool has_attention_tiles(std::int64_t width) {
   return sizeof(Real) == sizeof(float) && width >= 8 && width <= simd::widest && width % 8 == 0;
 }
 
-/// Bytes of workspace of a call, forward or backward: what is summed or computed in Real, where
-/// operands are stored otherwise.
+/// In the operands' buffer the rows of a head are far apart. Of few tokens they stay in a cache all
+/// the same; of more than these, tiles read copies that lie together.
+inline constexpr std::int64_t most_tokens_in_place = 2048;
+constexpr bool gathers_keys(AttentionShape const& s) {
+  return has_attention_tiles(s.width) && s.tokens > most_tokens_in_place;
+}
+
+/// Keys and values of all heads, or their gradients: [batch, kv_heads, 2, tokens, padded].
+constexpr std::int64_t key_elements(AttentionShape const& s, std::int64_t width) {
+  return s.batch * s.kv_heads * 2 * s.tokens * width;
+}
+
+/// Bytes of workspace of a call, forward or backward: copies of keys and values, and what is summed
+/// or computed in Real where operands are stored otherwise.
 constexpr Bytes attention_workspace(AttentionShape const& s, DType type) {
-  if (type == DType::real) return 0;
-  std::int64_t const token =
-      has_attention_tiles(s.width) ? 2 * s.kv_heads * s.width : 2 * (s.packed() + s.all());
-  return s.batch * s.tokens * token * Bytes(sizeof(Real));
+  std::int64_t elements = 0;
+  if (!has_attention_tiles(s.width))
+    elements = type == DType::real ? 0 : 2 * s.batch * s.tokens * (s.packed() + s.all());
+  else if (gathers_keys(s))
+    elements = key_elements(s, simd::padded(int(s.width))) + key_elements(s, s.width);
+  else if (type != DType::real)
+    elements = key_elements(s, s.width);
+  return elements * Bytes(sizeof(Real));
 }
 
 namespace detail {
@@ -41,6 +57,7 @@ struct TiledHeads {
   AttentionOperands x;
   void const* dy;
   DType type;
+  float* gathered;  // copies of keys and values; null: they are read in place
 
   simd::Rows rows(void const* base, std::int64_t offset, std::int64_t stride) const {
     auto* const at = static_cast<std::byte*>(const_cast<void*>(base));
@@ -49,13 +66,35 @@ struct TiledHeads {
   simd::Head operator[](std::int64_t r) const {
     kernel::detail::HeadPlace const place{s};
     return {rows(x.qkv, place.queries(r), s.packed()),
-            rows(x.qkv, place.keys(r), s.packed()),
-            rows(x.qkv, place.values(r), s.packed()),
+            gathered ? copy(r, 0) : rows(x.qkv, place.keys(r), s.packed()),
+            gathered ? copy(r, 1) : rows(x.qkv, place.values(r), s.packed()),
             rows(x.y, place.plain(r), s.all()),
             rows(dy, place.plain(r), s.all()),
             int(s.tokens),
             int(s.width),
             kernel::Visible::of(s, x.documents, place.sequence(r))};
+  }
+  /// Of the keys (0) or values (1) that query head r reads.
+  simd::Rows copy(std::int64_t r, int which) const {
+    int const padded = simd::padded(int(s.width));
+    float* const at = gathered + (r / s.group() * 2 + which) * s.tokens * padded;
+    return {reinterpret_cast<std::byte*>(at), padded, DType::real};
+  }
+  void gather() const {
+    if (gathered == nullptr) return;
+    kernel::detail::HeadPlace const place{s};
+    std::int64_t const piece = 64, pieces = (s.tokens + piece - 1) / piece;
+    int const width = int(s.width), padded = simd::padded(width);
+#pragma omp parallel for collapse(2) schedule(static)
+    for (std::int64_t row = 0; row < s.batch * s.kv_heads; ++row)
+      for (std::int64_t t = 0; t < pieces; ++t)
+        for (int which : {0, 1}) {
+          std::int64_t const r = row * s.group(), first = t * piece;
+          std::int64_t const offset = which ? place.values(r) : place.keys(r);
+          simd::copy_rows(rows(x.qkv, offset, s.packed()).from(first),
+                          int(std::min(piece, s.tokens - first)), width, padded,
+                          copy(r, which).from(first).floats());
+        }
   }
 };
 
@@ -66,13 +105,14 @@ inline void tiled_forward(TiledHeads const& all) {
   auto const tile = [&](std::int64_t r, int t) {
     simd::attend(all[r], t * size, reinterpret_cast<float*>(all.x.log_sum) + r * s.tokens);
   };
+  all.gather();
 #pragma omp parallel for collapse(2) schedule(dynamic)
   for (std::int64_t r = 0; r < s.batch * s.heads; ++r)
     for (int t = 0; t < tiles; ++t) tile(r, t);
 }
 
 /// A key and value head is a task: its query heads add to its gradient in order. sums: where that
-/// happens if dqkv does not hold floats, [batch, kv_heads, 2, tokens, width].
+/// happens, [batch, kv_heads, 2, tokens, width]; null: in dqkv, which holds floats then.
 inline void tiled_backward(TiledHeads const& all, void* dqkv, float* sums) {
   AttentionShape const& s = all.s;
   kernel::detail::HeadPlace const place{s};
@@ -81,16 +121,17 @@ inline void tiled_backward(TiledHeads const& all, void* dqkv, float* sums) {
     simd::Rows const dk = all.rows(dqkv, place.keys(first), s.packed()),
                      dv = all.rows(dqkv, place.values(first), s.packed());
     std::int64_t const one = s.tokens * s.width;
-    float* const own = sums + row * 2 * one;
     simd::KeyGradients to{dk.floats(), dv.floats(), dk.stride, false};
-    if (dk.low()) to = {own, own + one, std::ptrdiff_t(s.width), false};
+    float* const own = sums ? sums + row * 2 * one : nullptr;
+    if (own) to = {own, own + one, std::ptrdiff_t(s.width), false};
     for (std::int64_t r = first; r < first + s.group(); ++r, to.add = true)
       simd::attend_back(all[r], reinterpret_cast<float*>(all.x.log_sum) + r * s.tokens,
                         all.rows(dqkv, place.queries(r), s.packed()), to);
-    if (!dk.low()) return;
+    if (!own) return;
     simd::write_rows(to.k, nullptr, int(s.tokens), int(s.width), int(s.width), dk);
     simd::write_rows(to.v, nullptr, int(s.tokens), int(s.width), int(s.width), dv);
   };
+  all.gather();
 #pragma omp parallel for schedule(dynamic)
   for (std::int64_t row = 0; row < s.batch * s.kv_heads; ++row) serve(row);
 }
@@ -116,7 +157,9 @@ inline void narrowed(DType type, Real const* from, std::int64_t n, void* to) {
 /// y and log_sum of the operands.
 inline void attention_forward(AttentionShape const& s, DType type, AttentionOperands const& x,
                               void* workspace) {
-  if (has_attention_tiles(s.width)) return detail::tiled_forward({s, x, nullptr, type});
+  if (has_attention_tiles(s.width))
+    return detail::tiled_forward(
+        {s, x, nullptr, type, gathers_keys(s) ? static_cast<float*>(workspace) : nullptr});
   std::int64_t const rows = s.batch * s.tokens;
   auto* room = static_cast<Real*>(workspace);
   bool const low = type != DType::real;
@@ -130,8 +173,14 @@ inline void attention_forward(AttentionShape const& s, DType type, AttentionOper
 /// The gradient of qkv, from that of y and what forward has left.
 inline void attention_backward(AttentionShape const& s, DType type, AttentionOperands const& x,
                                void const* dy, void* dqkv, void* workspace) {
-  if (has_attention_tiles(s.width))
-    return detail::tiled_backward({s, x, dy, type}, dqkv, static_cast<float*>(workspace));
+  if (has_attention_tiles(s.width)) {
+    auto* const room = static_cast<float*>(workspace);
+    if (gathers_keys(s))
+      return detail::tiled_backward({s, x, dy, type, room}, dqkv,
+                                    room + key_elements(s, simd::padded(int(s.width))));
+    return detail::tiled_backward({s, x, dy, type, nullptr}, dqkv,
+                                  type == DType::real ? nullptr : room);
+  }
   std::int64_t const rows = s.batch * s.tokens;
   if (type == DType::real) {
     CpuTeam{}.run(kernel::AttentionInput<Real>{

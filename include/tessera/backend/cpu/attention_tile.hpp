@@ -13,13 +13,18 @@
 
 namespace tessera::simd::inline TESSERA_SIMD {
 
+/// Floats of a row that blocks read: whole panels.
+constexpr int padded(int width) {
+  return (width + panel - 1) / panel * panel;
+}
+
 /// One query head of one sequence, and the key and value head that serves it.
 struct Head {
   Rows q, k, v, y, dy;  // y: of forward's result
   int tokens, width;
   kernel::Visible sees;
 
-  int padded() const { return (width + panel - 1) / panel * panel; }
+  int padded() const { return simd::padded(width); }
   float scale() const { return 1 / std::sqrt(float(width)); }
 };
 
