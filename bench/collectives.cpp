@@ -60,7 +60,7 @@ int main(int argc, char** argv) {
   std::fill_n(own, count, float(world.rank() + 1));
   std::fill_n(weights + world.rank() * part, part, 1.f);
 
-  Timed ours_scatter(world, "reduce-scatter, rank order"),
+  Timed ours_scatter(world, "reduce-scatter, by halves"),
       mpi_scatter(world, "MPI_Reduce_scatter_block");
   Timed ours_gather(world, "gather in place, with its barrier"), barrier(world, "one barrier");
   Timed mpi_gather(world, "MPI_Allgather");
