@@ -46,13 +46,13 @@ int main(int argc, char** argv) {
   StepValues const values{.rate = 3e-4, .decay = 0.1, .gradient_scale = 0.5, .step = 10};
   StepRange range{
       .weights = w.data(), .gradients = g.data(), .states = {m.data(), v.data()}, .elements = n};
-  double const adamw = bench::fastest(2, [&] { AdamW::step(range, values); });
+  double const adamw = bench::fastest(2, [&] { AdamW::step(CpuTeam{}, range, values); });
   range.low = DType::bf16, range.weights = low.data(), range.master = remainder.data();
-  double const split = bench::fastest(2, [&] { AdamW::step(range, values); });
+  double const split = bench::fastest(2, [&] { AdamW::step(CpuTeam{}, range, values); });
   std::vector<bf16> m2(size), v2(size);
   range.master = nullptr, range.stochastic = true;
   range.rounded_states = {m2.data(), v2.data()}, range.noise.key = RandomKey(1, "w");
-  double const rounded = bench::fastest(2, [&] { AdamW::step(range, values); });
+  double const rounded = bench::fastest(2, [&] { AdamW::step(CpuTeam{}, range, values); });
   double const stream = bench::fastest(2, [&] {
     CpuTeam{}.run(FourReadsThreeWrites{w.data(), m.data(), v.data(), g.data(), n});
   });

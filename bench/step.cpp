@@ -39,6 +39,7 @@ void measure(World& world, Asked const& asked) {
   Tokens const data = Tokens::open(asked.data);
   Report last;
   for (int i = 0; i < asked.warmup; ++i) last = trainer.step(data);
+  trainer.engine().trace().clear();
   std::string seconds;
   for (int i = 0; i < asked.steps; ++i) {
     last = trainer.step(data);

@@ -14,17 +14,19 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 /// Moves   sizeof(T) bytes per element
 template <class T>
 struct SquaredSum {
+  static constexpr std::int64_t piece = 256;
+
   double* partial;
   T const* x;
   std::int64_t n;
 
-  TESSERA_BOTH std::int64_t rows() const { return Piece<256>::count(n); }
+  TESSERA_BOTH std::int64_t rows() const { return Piece<piece>::count(n); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
-    Piece<256> const piece = Piece<256>::at(r, n);
-    T const* const at = x + piece.first;
-    Wide<T> const sum = lane.sum(piece.size, [=](std::int64_t i) {
+    Piece<piece> const here = Piece<piece>::at(r, n);
+    T const* const at = x + here.first;
+    Wide<T> const sum = lane.sum(here.size, [=](std::int64_t i) {
       Wide<T> const value = Wide<T>(at[i]);
       return value * value;
     });

@@ -50,14 +50,14 @@ State trained(int steps = 4) {
 
   // What the plan predicts is what was moved.
   Plan const& p = trainer.plan();
-  Collective const& c = trainer.engine().collective();
+  Traffic const c = trainer.engine().traffic();
   Bytes moved = 0, crossed = 0;
-  for (Counter const& n : {c.gathered(), c.reduced(), c.gradients_gathered(), c.exchanged()})
+  for (Counter const& n : {c.gathered, c.reduced, c.gradients_gathered, c.exchanged})
     moved += n.copied, crossed += n.payload;
   CHECK(moved == steps * copied(p));
   CHECK(crossed == steps * payload(p));
-  CHECK(c.reduced().copied == steps * copied(p, Do::reduce));
-  CHECK(c.gradients_gathered().copied == steps * copied(p, Do::gather_gradient));
+  CHECK(c.reduced.copied == steps * copied(p, Do::reduce));
+  CHECK(c.gradients_gathered.copied == steps * copied(p, Do::gather_gradient));
   return s;
 }
 

@@ -2,6 +2,7 @@
 /// refuses what cannot be; the engine runs it.
 #pragma once
 
+#include <tessera/backend/devices.hpp>
 #include <tessera/optimizer/adamw.hpp>
 #include <tessera/plan/verify.hpp>
 #include <tessera/policy/batch.hpp>
@@ -113,17 +114,40 @@ constexpr auto update_scale() -> double (*)(std::int64_t, std::int64_t) {
   else
     return nullptr;
 }
-template <class O>
-constexpr auto step_prepare() -> void (*)(StepRange const&, StepValues const&) {
+template <class O, class B>
+constexpr auto step_prepare() -> void (*)(void*, StepRange const&, StepValues const&) {
   if constexpr (prepares<O>())
-    return &O::prepare;
+    return [](void* queue, StepRange const& r, StepValues const& v) {
+      O::prepare(B::team::on(queue), r, v);
+    };
   else
     return nullptr;
 }
-template <class O>
+template <class O, class B>
 inline constexpr OptimizerTable optimizer_table{
-    O::name,           O::state_names,     &O::step,         step_defaults<O>(),
-    step_prepare<O>(), matrix_states<O>(), update_scale<O>()};
+    O::name,
+    O::state_names,
+    [](void* queue, StepRange const& r, StepValues const& v) { O::step(B::team::on(queue), r, v); },
+    step_defaults<O>(),
+    step_prepare<O, B>(),
+    matrix_states<O>(),
+    update_scale<O>()};
+
+template <class... P>
+struct BackendOf {
+  using type = Cpu;
+};
+template <class P, class... Rest>
+struct BackendOf<P, Rest...> : BackendOf<Rest...> {};
+template <class B, class... Rest>
+struct BackendOf<On<B>, Rest...> {
+  using type = B;
+};
+template <class B>
+inline constexpr BackendTable backend_table{
+    backend_index<B>, [](World const& world, Plan const& plan) -> std::unique_ptr<Device> {
+      return std::make_unique<typename DeviceOf<B>::type>(world, plan);
+    }};
 
 }  // namespace detail
 
@@ -131,6 +155,8 @@ template <class Model, class... Policies>
 class Trainer {
  public:
   using Optimizer = typename detail::OptimizerOf<Policies...>::type;
+  using Backend = typename detail::BackendOf<Policies...>::type;
+  using Device = typename DeviceOf<Backend>::type;
   static constexpr Layout layout = fold<Policies...>();
   using BatchPolicy = typename detail::BatchOf<Policies...>::type;
   using Settings =
@@ -143,9 +169,9 @@ class Trainer {
   static constexpr Plan plan(Mesh mesh) { return make_plan(facts(), layout, mesh); }
 
   explicit Trainer(World& world, Options options = {})
-      : engine_(world, start(world), segment_graphs<Model, Settings>,
-                detail::optimizer_table<Optimizer>, int(vocabulary<Model, Settings>),
-                std::move(options)) {}
+      : engine_(world, start(world), detail::backend_table<Backend>,
+                segment_graphs<Model, Settings>, detail::optimizer_table<Optimizer, Backend>,
+                int(vocabulary<Model, Settings>), std::move(options)) {}
 
   /// One optimizer step on the next global batch of the run.
   template <class D>
@@ -214,7 +240,7 @@ class Trainer {
   static Plan start(World& world) {
     world.set_threads();
     int const data = world.size();
-    Mesh mesh{.data = data, .domain = data == 1 ? 1 : world.domain()};
+    Mesh mesh{.data = data, .domain = Device::domain(world)};
     if (micros_of(layout, data) < 1)
       throw Error("GlobalBatch<" + std::to_string(layout.global_batch) + "> is not a multiple of " +
                       std::to_string(layout.sequences) + " sequences times " +
@@ -223,12 +249,8 @@ class Trainer {
     if (layout.strict > 0 && sample_tree(layout.strict, micros_of(layout, data), data).leaves == 0)
       throw Error(no_tree(micros_of(layout, data) * data, data), true);
     Plan p = plan(mesh);
-    if (mesh.domain > 1 && !Domain::fits(world, mesh.domain, place(p).window_bytes())) {
-      if (world.root())
-        std::fprintf(stderr, "tessera: %s\n",
-                     Domain::shortage(world, mesh.domain, place(p).window_bytes())
-                         .value_or("shared memory is short on another machine")
-                         .c_str());
+    if (auto const why = Device::shortage(world, p)) {
+      if (world.root()) std::fprintf(stderr, "tessera: %s\n", why->c_str());
       mesh.domain = 1;
       p = plan(mesh);
       if (world.root())

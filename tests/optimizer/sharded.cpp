@@ -17,7 +17,7 @@ struct State {
 /// Bytes that this rank has moved, and those that crossed in principle.
 std::pair<Bytes, Bytes> traffic(Collective const& c) {
   Bytes moved = 0, crossed = 0;
-  for (Counter const& n : {c.gathered(), c.reduced(), c.gradients_gathered(), c.exchanged()})
+  for (Counter const& n : {c.gathered, c.reduced, c.gradients_gathered, c.exchanged})
     moved += n.copied, crossed += n.payload;
   return {moved, crossed};
 }
@@ -27,7 +27,7 @@ State trained(Options const& options, int steps = 12) {
   Trainer<Small, Batch<2, 8>, Optimizer, ClipNorm, Policies...> trainer(world(), options);
   State s;
   s.before = trainer.evaluate(Counting{});
-  Collective const& collective = trainer.engine().collective();
+  Traffic const collective = trainer.engine().traffic();
   auto const [moved, crossed] = traffic(collective);
   for (int i = 0; i < steps; ++i) s.losses.push_back(trainer.step(Counting{}).loss);
   CHECK(traffic(collective).first - moved == steps * copied(trainer.plan()));

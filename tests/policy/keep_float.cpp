@@ -35,9 +35,9 @@ State trained(int steps = 4) {
   std::vector<double> losses;
   for (int i = 0; i < steps; ++i) losses.push_back(trainer.step(Counting{}).loss);
   Plan const& p = trainer.plan();
-  Collective const& c = trainer.engine().collective();
+  Traffic const c = trainer.engine().traffic();
   Bytes crossed = 0;
-  for (Counter const& n : {c.gathered(), c.reduced(), c.gradients_gathered(), c.exchanged()})
+  for (Counter const& n : {c.gathered, c.reduced, c.gradients_gathered, c.exchanged})
     crossed += n.payload;
   CHECK(crossed == steps * payload(p));
   State s = state_of(trainer);

@@ -44,9 +44,9 @@ State trained(int steps = 4) {
   remember(trainer, s);
 
   Plan const& p = trainer.plan();
-  Collective const& c = trainer.engine().collective();
+  Traffic const c = trainer.engine().traffic();
   Bytes crossed = 0;
-  for (Counter const& n : {c.gathered(), c.reduced(), c.gradients_gathered(), c.exchanged()})
+  for (Counter const& n : {c.gathered, c.reduced, c.gradients_gathered, c.exchanged})
     crossed += n.payload;
   CHECK(crossed == steps * payload(p));
   return s;

@@ -66,8 +66,8 @@ void check_stages() {
 struct NearestAdamW : AdamW {
   static constexpr std::string_view name = "NearestAdamW";
   static constexpr bool rounds_stochastically = false;
-  static void step(StepRange const& r, StepValues const& v) {
-    AdamW::step(r, v);
+  static void step(Team auto const& team, StepRange const& r, StepValues const& v) {
+    AdamW::step(team, r, v);
     with_weights(r, [&](auto w) {
       for (std::int64_t i = 0; i < r.elements; ++i) {
         w.set(i, float(bf16(w.get(i))));

@@ -27,10 +27,9 @@ bool same(Values const& a, Values const& b) {
 template <class... Policies>
 Values trained(int steps = 5) {
   Stack<Policies...> trainer(world(), {.learning_rate = 1e-2});
-  Collective const& c = trainer.engine().collective();
+  Traffic const c = trainer.engine().traffic();
   auto const moved = [&] {
-    return c.gathered().copied + c.reduced().copied + c.gradients_gathered().copied +
-           c.exchanged().copied;
+    return c.gathered.copied + c.reduced.copied + c.gradients_gathered.copied + c.exchanged.copied;
   };
   Bytes const before = moved();
   for (int i = 0; i < steps; ++i) trainer.step(Points{});

@@ -68,6 +68,11 @@ TEST_CASE("a full ring keeps the newest events, oldest first") {
   for (auto const& e : events({&t}))
     if (e["ph"] == "X") layers.push_back(e["args"]["layer"]);
   CHECK(layers == std::vector{6, 7, 8, 9});
+  t.clear();
+  CHECK(t.size() == 0);
+  CHECK(t.lost() == 0);
+  t.record({"e", 0, 1, 0, 10});
+  CHECK(t.size() == 1);
 }
 
 TEST_CASE("recording allocates nothing; a trace that is off records nothing") {

@@ -32,4 +32,12 @@ struct Backends {
 using Enabled = Backends<Cpu>;
 inline constexpr int backends = Enabled::size;
 
+template <class B, class Of = Enabled>
+inline constexpr int backend_index = -1;
+template <class B, class... Rest>
+inline constexpr int backend_index<B, Backends<B, Rest...>> = 0;
+template <class B, class First, class... Rest>
+inline constexpr int backend_index<B, Backends<First, Rest...>> =
+    backend_index<B, Backends<Rest...>> + 1;
+
 }  // namespace tessera::inline TESSERA_SETTING

@@ -66,6 +66,7 @@ struct Call {
   bool training = false;                      // else nothing is random: evaluation, generation
   std::array<bool, 1 + extras> accumulate{};  // outputs that add to what is there: out, extra...
   void* workspace = nullptr;
+  void* queue = nullptr;  // the backend's stream; null on cores
   void* state = nullptr;  // what the kernel's prepare() returned
 };
 

@@ -223,7 +223,7 @@ void entry(Call const& c) {
   if constexpr (HostKernel<O, B>)
     invoke<O, B, Low>(c, c, in, more);
   else if constexpr (TeamKernel<O, B>)
-    invoke<O, B, Low>(Launch<typename B::team>{{},
+    invoke<O, B, Low>(Launch<typename B::team>{B::team::on(c.queue),
                                                c.attribute,
                                                c.number,
                                                c.stream,

@@ -1,7 +1,6 @@
 /// Adagrad: a rate per weight that falls with its gradients. Duchi, Hazan, Singer, JMLR 12, 2011.
 #pragma once
 
-#include <tessera/backend/enabled.hpp>
 #include <tessera/kernels/adagrad.hpp>
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/policy/policy.hpp>
@@ -19,16 +18,17 @@ struct Adagrad {
   static constexpr StepValues defaults{.epsilon = 1e-10};  // torch's
   static constexpr void set(Layout& layout) { layout.states = states; }
 
-  static void step(StepRange const& r, StepValues const& v) {
+  template <Team T>
+  static void step(T const& team, StepRange const& r, StepValues const& v) {
     with_any_weights(r, [&]<class Weights>(Weights w) {
-      CpuTeam{}.run(kernel::Adagrad<Real, Weights>{.w = w,
-                                                   .s = r.state<Weights>(0),
-                                                   .g = r.gradients,
-                                                   .n = r.elements,
-                                                   .lr = v.rate,
-                                                   .eps = v.epsilon,
-                                                   .decay = v.decay,
-                                                   .gradient_scale = v.gradient_scale});
+      team.run(kernel::Adagrad<Real, Weights>{.w = w,
+                                              .s = r.state<Weights>(0),
+                                              .g = r.gradients,
+                                              .n = r.elements,
+                                              .lr = v.rate,
+                                              .eps = v.epsilon,
+                                              .decay = v.decay,
+                                              .gradient_scale = v.gradient_scale});
     });
   }
 };

@@ -1,7 +1,7 @@
 /// Adam: decay joins the gradient, and with it the moments. Kingma, Ba, arXiv 1412.6980.
 #pragma once
 
-#include <tessera/backend/enabled.hpp>
+#include <tessera/core/team.hpp>
 #include <tessera/kernels/adam.hpp>
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/policy/policy.hpp>
@@ -12,10 +12,10 @@ namespace tessera::inline TESSERA_SETTING {
 
 namespace detail {
 
-template <bool Decoupled>
-void adam_step(StepRange const& r, StepValues const& v) {
+template <bool Decoupled, Team Threads>
+void adam_step(Threads const& team, StepRange const& r, StepValues const& v) {
   with_any_weights(r, [&]<class Weights>(Weights w) {
-    CpuTeam{}.run(kernel::Adam<Real, Weights, Decoupled>{
+    team.run(kernel::Adam<Real, Weights, Decoupled>{
         .w = w,
         .m = r.state<Weights>(0),
         .v = r.state<Weights>(1),
@@ -47,7 +47,10 @@ struct Moments {
 struct Adam : detail::Moments {
   static constexpr std::string_view name = "Adam";
   static constexpr bool rounds_stochastically = true;
-  static void step(StepRange const& r, StepValues const& v) { detail::adam_step<false>(r, v); }
+  template <Team T>
+  static void step(T const& team, StepRange const& r, StepValues const& v) {
+    detail::adam_step<false>(team, r, v);
+  }
 };
 static_assert(Optimizer<Adam>);
 

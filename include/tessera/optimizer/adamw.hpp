@@ -9,7 +9,10 @@ namespace tessera::inline TESSERA_SETTING {
 struct AdamW : detail::Moments {
   static constexpr std::string_view name = "AdamW";
   static constexpr bool rounds_stochastically = true;
-  static void step(StepRange const& r, StepValues const& v) { detail::adam_step<true>(r, v); }
+  template <Team T>
+  static void step(T const& team, StepRange const& r, StepValues const& v) {
+    detail::adam_step<true>(team, r, v);
+  }
 };
 static_assert(Optimizer<AdamW>);
 

@@ -23,24 +23,26 @@ struct Lamb : detail::Moments {
     layout.across = Across::sums;
   }
 
-  static void prepare(StepRange const& r, StepValues const& v) {
+  template <Team T>
+  static void prepare(T const& team, StepRange const& r, StepValues const& v) {
     std::int64_t const most = std::int64_t(r.scratch.size()) / 2 * kernel::LambMoments<Real>::piece;
     *r.sums = {};
     for (std::int64_t at = 0; at < r.elements; at += most)
-      add_moments(r.from(at, std::min(most, r.elements - at)), v);
+      add_moments(team, r.from(at, std::min(most, r.elements - at)), v);
   }
 
-  static void step(StepRange const& r, StepValues const& v) {
+  template <Team T>
+  static void step(T const& team, StepRange const& r, StepValues const& v) {
     with_weights(r, [&]<class Weights>(Weights w) {
-      CpuTeam{}.run(kernel::LambStep<Real, Weights>{.w = w,
-                                                    .m = r.states[0],
-                                                    .v = r.states[1],
-                                                    .n = r.elements,
-                                                    .step = v.rate * ratio(*r.sums, v),
-                                                    .eps = v.epsilon,
-                                                    .decay = v.decay,
-                                                    .correction1 = correction(v.beta1, v.step),
-                                                    .correction2 = correction(v.beta2, v.step)});
+      team.run(kernel::LambStep<Real, Weights>{.w = w,
+                                               .m = r.states[0],
+                                               .v = r.states[1],
+                                               .n = r.elements,
+                                               .step = v.rate * ratio(*r.sums, v),
+                                               .eps = v.epsilon,
+                                               .decay = v.decay,
+                                               .correction1 = correction(v.beta1, v.step),
+                                               .correction2 = correction(v.beta2, v.step)});
     });
   }
 
@@ -55,7 +57,8 @@ struct Lamb : detail::Moments {
   }
 
   /// Pieces are added in order, so a tensor's part has the same sum whoever computes it.
-  static void add_moments(StepRange const& r, StepValues const& v) {
+  template <Team T>
+  static void add_moments(T const& team, StepRange const& r, StepValues const& v) {
     double* const partial = r.scratch.data();
     with_weights(r, [&]<class Weights>(Weights w) {
       kernel::LambMoments<Real, Weights> const pass{.partial = partial,
@@ -71,7 +74,7 @@ struct Lamb : detail::Moments {
                                                     .correction1 = correction(v.beta1, v.step),
                                                     .correction2 = correction(v.beta2, v.step),
                                                     .gradient_scale = v.gradient_scale};
-      CpuTeam{}.run(pass);
+      team.run(pass);
       for (std::int64_t k = 0; k < pass.rows(); ++k) {
         r.sums->weights += partial[2 * k];
         r.sums->update += partial[2 * k + 1];

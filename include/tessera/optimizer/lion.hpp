@@ -1,7 +1,6 @@
 /// Lion: steps of one size along the sign of a momentum. Chen et al., arXiv 2302.06675.
 #pragma once
 
-#include <tessera/backend/enabled.hpp>
 #include <tessera/kernels/lion.hpp>
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/policy/policy.hpp>
@@ -19,17 +18,18 @@ struct Lion {
   static constexpr StepValues defaults{.beta2 = 0.99};  // the paper's
   static constexpr void set(Layout& layout) { layout.states = states; }
 
-  static void step(StepRange const& r, StepValues const& v) {
+  template <Team T>
+  static void step(T const& team, StepRange const& r, StepValues const& v) {
     with_any_weights(r, [&]<class Weights>(Weights w) {
-      CpuTeam{}.run(kernel::Lion<Real, Weights>{.w = w,
-                                                .m = r.state<Weights>(0),
-                                                .g = r.gradients,
-                                                .n = r.elements,
-                                                .lr = v.rate,
-                                                .beta1 = v.beta1,
-                                                .beta2 = v.beta2,
-                                                .decay = v.decay,
-                                                .gradient_scale = v.gradient_scale});
+      team.run(kernel::Lion<Real, Weights>{.w = w,
+                                           .m = r.state<Weights>(0),
+                                           .g = r.gradients,
+                                           .n = r.elements,
+                                           .lr = v.rate,
+                                           .beta1 = v.beta1,
+                                           .beta2 = v.beta2,
+                                           .decay = v.decay,
+                                           .gradient_scale = v.gradient_scale});
     });
   }
 };

@@ -2,6 +2,7 @@
 /// al., kellerjordan.github.io/posts/muon, 2024; Liu et al., arXiv 2502.16982.
 #pragma once
 
+#include <tessera/backend/enabled.hpp>
 #include <tessera/kernels/muon.hpp>
 #include <tessera/optimizer/adamw.hpp>
 
@@ -32,22 +33,24 @@ struct Muon {
   }
 
   /// Of matrices: momentum, and the update to orthogonalise.
-  static void prepare(StepRange const& r, StepValues const& v) {
-    CpuTeam{}.run(kernel::MuonMomentum<Real>{.u = r.update,
-                                             .m = r.states[0],
-                                             .g = r.gradients,
-                                             .n = r.elements,
-                                             .momentum = v.momentum,
-                                             .nesterov = v.nesterov,
-                                             .gradient_scale = v.gradient_scale});
+  template <Team T>
+  static void prepare(T const& team, StepRange const& r, StepValues const& v) {
+    team.run(kernel::MuonMomentum<Real>{.u = r.update,
+                                        .m = r.states[0],
+                                        .g = r.gradients,
+                                        .n = r.elements,
+                                        .momentum = v.momentum,
+                                        .nesterov = v.nesterov,
+                                        .gradient_scale = v.gradient_scale});
   }
   static double update_scale(std::int64_t rows, std::int64_t cols) {
     return 0.2 * std::sqrt(double(std::max(rows, cols)));
   }
-  static void step(StepRange const& r, StepValues const& v) {
-    if (!r.update) return AdamW::step(r, v);
+  template <Team T>
+  static void step(T const& team, StepRange const& r, StepValues const& v) {
+    if (!r.update) return AdamW::step(team, r, v);
     with_weights(r, [&]<class Weights>(Weights w) {
-      CpuTeam{}.run(kernel::MuonStep<Real, Weights>{
+      team.run(kernel::MuonStep<Real, Weights>{
           .w = w, .u = r.update, .n = r.elements, .lr = v.rate, .decay = v.decay});
     });
   }

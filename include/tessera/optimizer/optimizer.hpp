@@ -97,9 +97,10 @@ void with_any_weights(StepRange const& r, F const& f) {
 struct OptimizerTable {
   std::string_view name{};
   std::span<std::string_view const> states{};  // their names; each one number per weight
-  void (*step)(StepRange const&, StepValues const&) = nullptr;
+  void (*step)(void* queue, StepRange const&, StepValues const&) = nullptr;
   StepValues defaults{};  // its betas and epsilon where the options leave them open
-  void (*prepare)(StepRange const&, StepValues const&) = nullptr;  // null: nothing across tensors
+  // Null: it takes nothing across tensors.
+  void (*prepare)(void* queue, StepRange const&, StepValues const&) = nullptr;
   std::span<std::string_view const> matrix_states{};  // of what it orthogonalises, in their place
   double (*update_scale)(std::int64_t rows,
                          std::int64_t cols) = nullptr;  // of an orthogonal update

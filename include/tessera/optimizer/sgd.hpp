@@ -1,7 +1,6 @@
 /// SGD with momentum, after Nesterov or not. Sutskever, Martens, Dahl, Hinton, ICML 2013.
 #pragma once
 
-#include <tessera/backend/enabled.hpp>
 #include <tessera/kernels/sgd.hpp>
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/policy/policy.hpp>
@@ -18,17 +17,18 @@ struct Sgd {
   static constexpr std::array<std::string_view, 1> state_names{"momentum_buffer"};
   static constexpr void set(Layout& layout) { layout.states = states; }
 
-  static void step(StepRange const& r, StepValues const& v) {
+  template <Team T>
+  static void step(T const& team, StepRange const& r, StepValues const& v) {
     with_any_weights(r, [&]<class Weights>(Weights w) {
-      CpuTeam{}.run(kernel::Sgd<Real, Weights>{.w = w,
-                                               .b = r.state<Weights>(0),
-                                               .g = r.gradients,
-                                               .n = r.elements,
-                                               .lr = v.rate,
-                                               .momentum = v.momentum,
-                                               .decay = v.decay,
-                                               .nesterov = v.nesterov,
-                                               .gradient_scale = v.gradient_scale});
+      team.run(kernel::Sgd<Real, Weights>{.w = w,
+                                          .b = r.state<Weights>(0),
+                                          .g = r.gradients,
+                                          .n = r.elements,
+                                          .lr = v.rate,
+                                          .momentum = v.momentum,
+                                          .decay = v.decay,
+                                          .nesterov = v.nesterov,
+                                          .gradient_scale = v.gradient_scale});
     });
   }
 };

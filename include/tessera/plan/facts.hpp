@@ -69,6 +69,9 @@ struct Facts {
   Bytes workspace = 0;  // of kernels: the largest need
   Bytes batch = 0;      // inputs and targets of one micro-batch, and what goes with them
   SampleBatch samples{};
+
+  /// Numbers that a micro-batch's loss is made of: one, or of every sample two.
+  constexpr int losses() const { return samples.text() ? 1 : 2 * samples.samples; }
 };
 
 /// Shards are whole chunks of this many elements: the unit of fixed-order sums.

@@ -23,6 +23,7 @@ enum class Family : std::uint8_t {
   workspace,  // of one kernel
   batch,      // inputs and targets
   exchange,   // other domains' parts of a gradient
+  losses,     // of each micro-batch, and of samples what each counts
   norms,      // sums of squares, losses and tokens of every rank
   sums,       // of squares over every rank's parts of tensors
   update      // of a layer's matrices, whole, while it is orthogonalised
@@ -33,7 +34,9 @@ enum class Arena : std::uint8_t {
   own,     // private to the rank
   rank,    // the rank's own stretch of its domain's window
   domain,  // the stretch of the window that the domain has once
+  host     // of the rank, where the host reads and writes, too
 };
+inline constexpr int arenas = 4;
 
 namespace detail {
 
@@ -196,10 +199,11 @@ constexpr Sized sized(Plan const& p, Family family) {
     case Family::batch: return {Arena::own, aligned(p.facts.batch)};
     case Family::exchange:
       return {Arena::own, d ? (p.mesh.data - p.mesh.domain) * largest_part(p) : 0};
-    case Family::norms: return {Arena::own, aligned(Bytes(sizeof(StepSums)) * p.mesh.data)};
+    case Family::losses: return {Arena::host, aligned(p.micros * p.facts.losses() * p.layout.real)};
+    case Family::norms: return {Arena::host, aligned(Bytes(sizeof(StepSums)) * p.mesh.data)};
     case Family::sums:
       if (p.layout.across != Across::sums) return {};
-      return {Arena::own, aligned(tensor_sums(p.facts) * p.mesh.data)};
+      return {Arena::host, aligned(tensor_sums(p.facts) * p.mesh.data)};
     case Family::update: return {own ? domain : Arena::own, largest_update(p)};
   }
   return {};

@@ -39,6 +39,7 @@ class Placement {
   constexpr Bytes private_bytes() const { return bytes_[std::size_t(Arena::own)]; }
   constexpr Bytes rank_bytes() const { return bytes_[std::size_t(Arena::rank)]; }
   constexpr Bytes domain_bytes() const { return bytes_[std::size_t(Arena::domain)]; }
+  constexpr Bytes host_bytes() const { return bytes_[std::size_t(Arena::host)]; }
   constexpr Bytes window_bytes() const { return domain_bytes() + p_.mesh.domain * rank_bytes(); }
 
   /// Where a buffer of the domain's k-th rank starts in its memory: the private arena or the
@@ -158,7 +159,7 @@ class Placement {
 
   Plan p_;
   std::array<Buffer, families> buffers_{};
-  std::array<Bytes, 3> bytes_{};  // by arena
+  std::array<Bytes, arenas> bytes_{};  // by arena
   Bytes gathered_ = 0, gradient_ = 0;
 };
 
@@ -176,7 +177,8 @@ constexpr Bytes window_bytes(Plan const& plan) {
 /// What a rank allocates, its fair part of the window included.
 constexpr Bytes peak(Plan const& plan) {
   Placement const m = place(plan);
-  return m.private_bytes() + (m.window_bytes() + plan.mesh.domain - 1) / plan.mesh.domain;
+  return m.private_bytes() + m.host_bytes() +
+         (m.window_bytes() + plan.mesh.domain - 1) / plan.mesh.domain;
 }
 
 constexpr bool fits(Plan const& plan, Bytes limit) {

@@ -70,6 +70,7 @@ constexpr std::string_view word(Family family) {
     case Family::workspace: return "kernel workspace";
     case Family::batch: return "batch";
     case Family::exchange: return "exchange";
+    case Family::losses: return "losses";
     case Family::norms: return "norms";
     case Family::sums: return "sums over tensors";
     case Family::update: return "update of a layer";
@@ -82,6 +83,7 @@ constexpr std::string_view word(Arena arena) {
     case Arena::own: return "private";
     case Arena::rank: return "window, each rank";
     case Arena::domain: return "window, once a domain";
+    case Arena::host: return "private, on the host";
   }
   return "";
 }

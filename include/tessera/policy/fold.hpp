@@ -5,6 +5,10 @@
 #include <tessera/policy/strict.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
+
+struct StepRange;
+struct StepValues;
+
 namespace rule {
 
 template <class NotAPolicy, bool Is>
@@ -33,7 +37,7 @@ template <class Optimizer, bool Has>
 struct OptimizerPrepares {
   static_assert(Has,
                 "an optimizer that works across tensors (layout.across) needs a first pass: static "
-                "void prepare(StepRange const&, StepValues const&)");
+                "void prepare(Team auto const&, StepRange const&, StepValues const&)");
 };
 template <int Accumulates, int GlobalBatches>
 struct AccumulateOrGlobalBatch {
@@ -101,10 +105,14 @@ constexpr DType stored() {
   return layout.low;
 }
 
+/// Stands for every backend's team.
+struct AnyTeam {
+  static constexpr bool is_team = true;
+};
 template <class P>
 constexpr bool prepares() {
-  return requires {
-    &P::prepare;
+  return requires(AnyTeam const& team, StepRange const& range, StepValues const& values) {
+    P::prepare(team, range, values);
   };
 }
 template <class P>

@@ -7,6 +7,7 @@
 #include <tessera/run/process_memory.hpp>
 
 #include <chrono>
+#include <memory>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -24,17 +25,20 @@ struct Report {
 
 class Engine {
  public:
-  Engine(World const& world, Plan const& plan, std::span<SegmentGraph const> segments,
-         OptimizerTable const& optimizer, int vocabulary, Options options)
+  Engine(World const& world, Plan const& plan, BackendTable const& backend,
+         std::span<SegmentGraph const> segments, OptimizerTable const& optimizer, int vocabulary,
+         Options options)
       : world_(world),
         options_(std::move(options)),
         plan_(plan),
         vocabulary_(vocabulary),
         before_(private_memory()),
-        memory_(world, plan),
+        backend_(backend.index),
+        device_(backend.device(world, plan)),
+        memory_(world, plan, *device_),
         groups_(segments, plan.facts, options_, plan.layout.by_tensor()),
         trace_(options_.trace_events),
-        executor_(world, memory_, segments, optimizer, groups_, trace_),
+        executor_(world, memory_, segments, backend.index, optimizer, groups_, trace_),
         parameters_(world, memory_, segments),
         optimizer_(optimizer),
         scaler_(LossScaler::of(options_.fp16)) {
@@ -48,7 +52,10 @@ class Engine {
   std::int64_t steps() const { return step_; }
   std::int64_t updates() const { return step_ - scaler_.skipped; }
   Parameters& parameters() { return parameters_; }
-  Collective const& collective() const { return executor_.collective(); }
+  /// Its index among the enabled ones.
+  int backend() const { return backend_; }
+  Device& device() { return *device_; }
+  Traffic traffic() const { return device_->traffic(); }
   Memory& memory() { return memory_; }
   Executor& executor() { return executor_; }
   Trace& trace() { return trace_; }
@@ -212,6 +219,8 @@ class Engine {
   Plan plan_;
   int vocabulary_;
   Bytes before_;
+  int backend_;
+  std::unique_ptr<Device> device_;
   Memory memory_;
   Groups groups_;
   Trace trace_;

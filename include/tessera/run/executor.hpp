@@ -1,8 +1,6 @@
 /// Runs a plan: one loop over its instructions, one switch. Plan row -> backend call -> kernel.
 #pragma once
 
-#include <tessera/backend/cpu/collective.hpp>
-#include <tessera/kernels/reduce.hpp>
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/plan/words.hpp>
 #include <tessera/run/batch.hpp>
@@ -28,14 +26,14 @@ struct StepWatch : NodeWatch {
 
 class Executor {
  public:
-  Executor(World const& world, Memory& memory, std::span<SegmentGraph const> segments,
+  Executor(World const& world, Memory& memory, std::span<SegmentGraph const> segments, int backend,
            OptimizerTable const& optimizer, Groups const& groups, Trace& trace)
       : rank_(world.rank()),
         memory_(memory),
-        collective_(world, memory.domain()),
+        device_(memory.device()),
         update_(world.rank(), memory, optimizer, groups),
         trace_(trace) {
-    for (SegmentGraph const& s : segments) programs_.emplace_back(s, 0);
+    for (SegmentGraph const& s : segments) programs_.emplace_back(s, backend);
     find_gaps(segments);
     auto const name = [&](std::string const& owner) {
       names_.emplace_back();
@@ -48,7 +46,6 @@ class Executor {
     name("");
   }
 
-  Collective const& collective() const { return collective_; }
   std::vector<Program> const& programs() const { return programs_; }
 
   /// One step, or one evaluation. values: of the update, with rate and decay of the whole model.
@@ -60,7 +57,7 @@ class Executor {
     values_ = values, clip_norm_ = clip_norm, loss_scale_ = loss_scale;
     each_instruction(plan, [&](Instruction const& in) {
       if (updates(in.op) && !turnout_.finite) return;  // weights and states stay as they were
-      memory_.domain().doing(in.row, in.layer, in.micro);
+      device_.doing(in.row, in.layer, in.micro);
       if (watch) watch->begins(in);
       std::int64_t const start = trace_.on() ? Trace::now() : 0;
       execute(in, watch);
@@ -76,7 +73,7 @@ class Executor {
     std::string found;
     each_instruction(plan, [&](Instruction const& in) {
       if (in.pass == Pass::update) return;
-      NonFinite here;
+      NonFinite here(device_);
       execute(in, &here);
       if (here.node >= 0 && found.empty()) {
         SegmentGraph const& s = programs_[std::size_t(in.segment)].segment();
@@ -93,6 +90,13 @@ class Executor {
   void move(Plan const& plan, Instruction const& in) {
     plan_ = &plan;
     execute(in, nullptr);
+  }
+
+  /// What is asked of the device from here on is this instruction's.
+  void order(Plan const& plan, Instruction const& in) {
+    Row const& row = plan.rows[std::size_t(in.row)];
+    device_.enter(in.turn);
+    device_.issue(row.stream, row.wait);
   }
 
   /// Where the values of a turn are.
@@ -119,6 +123,7 @@ class Executor {
     b.scratch = memory_.at(Family::scratch);
     b.workspace = memory_.at(Family::workspace);
     b.batch = memory_.at(Family::batch);
+    b.device = &device_;
     b.seed = Real(loss_scale_);
     for (std::size_t u = 0; u < segment.flats.size(); ++u) {
       int const flat = segment.flats[u].flat;
@@ -136,6 +141,7 @@ class Executor {
     plan_ = &plan, batches_ = &batches;
     turnout_ = {};
     sums_ = {};
+    device_.start();
   }
 
   void record(Plan const& p, Instruction const& in, std::int64_t start) {
@@ -158,28 +164,27 @@ class Executor {
 
   void execute(Instruction const& in, NodeWatch* watch) {
     Plan const& p = *plan_;
+    order(p, in);
     switch (in.op) {
-      case Do::load:
-        sums_.valid += double(batches_->load(in.micro, memory_.at(Family::batch)));
-        break;
+      case Do::load: load(p, in); break;
       case Do::gather: gather(p, in); break;
       case Do::release: break;
       case Do::forward: compute(p, in, watch); break;
       case Do::backward: compute(p, in, watch); break;
       case Do::merge: merge(p, in); break;
       case Do::merge_uses: merge_uses(p, in, 0, p.whole_elements(in.flat)); break;
-      case Do::barrier: memory_.domain().barrier(); break;
+      case Do::barrier: device_.barrier(); break;
       case Do::reduce: reduce(p, in); break;
       case Do::gather_gradient: gather_gradient(p, in); break;
       case Do::norm: norm(p, in); break;
       case Do::exchange: exchange(p); break;
       case Do::prepare: update_.prepare(p, in, values_); break;
       case Do::exchange_sums:
-        collective_.exchange(memory_.sums(0), int(tensor_sums(p.facts) / Bytes(sizeof(double))));
+        device_.exchange(memory_.sums(0), int(tensor_sums(p.facts) / Bytes(sizeof(double))));
         break;
       case Do::gather_update:
-        collective_.gather(reinterpret_cast<std::byte*>(memory_.update()),
-                           p.part_elements(in.flat) * p.layout.real);
+        device_.gather(reinterpret_cast<std::byte*>(memory_.update()),
+                       p.part_elements(in.flat) * p.layout.real);
         break;
       case Do::orthogonalize: update_.orthogonalize(p, in); break;
       case Do::step: update_.step(p, in, values_); break;
@@ -213,8 +218,16 @@ class Executor {
       if (u.flat >= 0 && u.gradient)
         for (Gap const& g : gaps_[std::size_t(u.flat)]) {
           Real* const at = memory_.gradient(in, u.flat);
-          std::fill(at + g.begin, at + g.end, Real(0));
+          device_.clear(at + g.begin, g.end - g.begin);
         }
+  }
+
+  void load(Plan const& p, Instruction const& in) {
+    int const slots = memory_.plan().micros, slot = in.micro % slots;
+    if (slot == 0 && in.micro > 0) add_losses(slots);  // evaluation: more than a step has
+    std::byte* const at = memory_.at(Family::batch);
+    sums_.valid += double(batches_->load(in.micro, device_.stage(at, p.facts.batch, slot)));
+    device_.send(at, p.facts.batch, slot);
   }
 
   void compute(Plan const& p, Instruction const& in, NodeWatch* watch) {
@@ -226,7 +239,26 @@ class Executor {
     else
       program.backward(at, watch);
     if (in.op == Do::backward && p.reduces_slots()) clear_gaps(p, in);
-    if (last && (in.op == Do::backward || !training)) sums_.loss.add(program.loss(at, training));
+    if (last && (in.op == Do::backward || !training)) fetch_loss(program.losses(at, training), in);
+  }
+
+  /// The loss of a micro-batch, for the sum that every rank hears of.
+  void fetch_loss(Program::Losses const& of, Instruction const& in) {
+    Real* const to = memory_.losses(in.micro);
+    device_.fetch(to, of.losses, of.count);
+    if (of.scales) device_.fetch(to + of.count, of.scales, of.count);
+    losses_ = of;
+  }
+  /// Of the last `micros` micro-batches, in their order.
+  void add_losses(int micros) {
+    device_.finish();
+    for (int micro = 0; micro < micros; ++micro) {
+      Real const* const at = memory_.losses(micro);
+      double sum = 0;
+      for (std::int64_t i = 0; i < losses_.count; ++i)
+        sum += double(at[i]) * (losses_.scales ? double(at[losses_.count + i]) : 1.0);
+      sums_.loss.add(sum);
+    }
   }
 
   void gather(Plan const& p, Instruction const& in) {
@@ -234,10 +266,10 @@ class Executor {
     std::byte* const kept = memory_.weights(in.flat, in.layer);
     if (p.gathers_into_slots()) {
       std::byte* const whole = memory_.readable(in, in.flat);
-      collective_.place(whole + rank_ * part, kept, part);
-      collective_.gather(whole, part);
+      device_.place(whole + rank_ * part, kept, part);
+      device_.gather(whole, part);
     } else {
-      collective_.gather(kept, part);
+      device_.gather(kept, part);
     }
   }
 
@@ -245,19 +277,18 @@ class Executor {
     int const completed = p.tree().completes(in.micro);
     if (completed == 0) return;
     int const top = p.tree().accumulator(in.micro), use = p.use(in.segment, in.flat);
-    sum_in_order(memory_.accumulator(in.flat, in.layer, use, top - completed),
-                 p.whole_elements(in.flat), completed + 1, [&](int k) -> Real const* {
-                   return memory_.accumulator(in.flat, in.layer, use, top - k);
-                 });
+    device_.sum_in_order(memory_.accumulator(in.flat, in.layer, use, top - completed),
+                         p.whole_elements(in.flat), completed + 1, [&](int k) -> Real const* {
+                           return memory_.accumulator(in.flat, in.layer, use, top - k);
+                         });
   }
 
   /// [begin, begin + count) of all uses of a flat become one.
   void merge_uses(Plan const& p, Instruction const& in, std::int64_t begin, std::int64_t count) {
-    int const me = memory_.domain().local();
-    sum_in_order(memory_.use_gradient(in.flat, in.layer, 0, me) + begin, count, p.uses(in.flat),
-                 [&](int use) -> Real const* {
-                   return memory_.use_gradient(in.flat, in.layer, use, me) + begin;
-                 });
+    device_.sum_in_order(memory_.use_gradient(in.flat, in.layer, 0) + begin, count, p.uses(in.flat),
+                         [&](int use) -> Real const* {
+                           return memory_.use_gradient(in.flat, in.layer, use) + begin;
+                         });
   }
 
   void reduce(Plan const& p, Instruction const& in) {
@@ -266,17 +297,15 @@ class Executor {
         reinterpret_cast<Real*>(memory_.at(Family::exchange)),
         std::size_t(memory_.place().of(Family::exchange).bytes) / sizeof(Real));
     if (p.layout.strict == 0) {
-      collective_.reduce(
+      device_.reduce(
           memory_.reduced(in.flat, in.layer, rank_), accumulates(p, in, in.flat), part,
-          [&](int k) -> Real const* { return memory_.gradient(in, in.flat, k); }, room);
+          [&](int k) { return memory_.gradient(in, in.flat, k); }, room);
       return;
     }
-    int const me = memory_.domain().local();
     for (int use = 0; use < p.uses(in.flat); ++use)
-      collective_.reduce(
-          memory_.use_gradient(in.flat, in.layer, use, me) + rank_ * part, false, part,
-          [&](int k) -> Real const* { return memory_.use_gradient(in.flat, in.layer, use, k); },
-          room);
+      device_.reduce(
+          memory_.use_gradient(in.flat, in.layer, use) + rank_ * part, false, part,
+          [&](int k) { return memory_.use_gradient(in.flat, in.layer, use, k); }, room);
     if (p.uses(in.flat) > 1) merge_uses(p, in, rank_ * part, part);
   }
 
@@ -285,31 +314,25 @@ class Executor {
     Family const from = p.reduces_slots() ? Family::gradient_shares : Family::gradients;
     bool const shares = p.reduces_slots();
     int const first = rank_ - rank_ % p.mesh.domain;
-    collective_.gather_gradient(
-        memory_.whole_gradient(in.flat, in.layer), part, [&](int k) -> Real* {
-          return memory_.flat(from, in.flat, in.layer, k) + (shares ? 0 : (first + k) * part);
-        });
+    device_.gather_gradient(memory_.whole_gradient(in.flat, in.layer), part, [&](int k) -> Real* {
+      return memory_.flat(from, in.flat, in.layer, k) + (shares ? 0 : (first + k) * part);
+    });
   }
 
   void norm(Plan const& p, Instruction const& in) {
     if (p.runs(in.flat)) return;  // changes of statistics are no gradient
     Real const* const part = memory_.reduced(in.flat, in.layer, rank_);
-    auto* const scratch = reinterpret_cast<double*>(memory_.at(Family::workspace));
-    std::int64_t const n = p.part_elements(in.flat);
-    Bytes const room = p.facts.workspace / Bytes(sizeof(double)) * chunk_elements;
-    for (std::int64_t i = 0; i < n; i += room) {
-      std::int64_t const here = std::min<std::int64_t>(room, n - i);
-      kernel::squared_sum(CpuTeam{}, part + i, here, scratch);
-      for (std::int64_t k = 0; k < (here + chunk_elements - 1) / chunk_elements; ++k)
-        sums_.squares.add(scratch[k]);
-    }
+    std::span<double> const scratch(reinterpret_cast<double*>(memory_.at(Family::workspace)),
+                                    std::size_t(p.facts.workspace) / sizeof(double));
+    device_.add_squares(sums_.squares, part, p.part_elements(in.flat), scratch);
   }
 
   void exchange(Plan const& p) {
+    add_losses((p.micros - 1) % memory_.plan().micros + 1);
     *memory_.sums_of_step(rank_) = sums_;
     if (p.mesh.data > 1)
-      collective_.exchange(reinterpret_cast<double*>(memory_.sums_of_step(0)),
-                           int(sizeof(StepSums) / sizeof(double)));
+      device_.exchange(reinterpret_cast<double*>(memory_.sums_of_step(0)),
+                       int(sizeof(StepSums) / sizeof(double)));
     StepSums all;
     for (int r = 0; r < p.mesh.data; ++r) {
       StepSums const& of = *memory_.sums_of_step(r);
@@ -332,7 +355,7 @@ class Executor {
 
   int rank_;
   Memory& memory_;
-  Collective collective_;
+  Device& device_;
   Update update_;
   Trace& trace_;
   std::vector<Program> programs_;
@@ -345,6 +368,7 @@ class Executor {
   double clip_norm_ = 0, loss_scale_ = 1;
   Turnout turnout_{};
   StepSums sums_{};  // of this rank
+  Program::Losses losses_{};
 };
 
 }  // namespace tessera::inline TESSERA_SETTING

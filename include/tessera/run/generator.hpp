@@ -28,9 +28,10 @@ class Generator {
       : engine_(engine),
         plan_(evaluate_plan(engine.plan())),
         tokens_(tokens),
-        scratch_(std::size_t(scratch)) {
-    for (SegmentGraph const& s : segments) programs_.emplace_back(s, 0);
+        scratch_(engine.device().allocate(scratch)) {
+    for (SegmentGraph const& s : segments) programs_.emplace_back(s, engine.backend());
     logits_.resize(std::size_t(segments.back().nodes.back().shape.count()));
+    made_ = engine.device().allocate(Bytes(logits_.size() * sizeof(Real)));
   }
 
   /// Collective; every rank gives the same prompt and gets the same text.
@@ -58,14 +59,18 @@ class Generator {
  private:
   void look(std::span<std::int32_t const> text) {
     Executor& executor = engine_.executor();
-    Memory& memory = engine_.memory();
-    auto* const batch = reinterpret_cast<std::int32_t*>(memory.at(Family::batch));
+    Device& device = engine_.device();
+    device.start();
     each_instruction(plan_, [&](Instruction const& in) {
       switch (in.op) {
         case Do::load:
-          std::fill(std::copy(text.begin(), text.end(), batch), batch + tokens_, 0);
+          executor.order(plan_, in);
+          load(text);
           break;
-        case Do::forward: forward(executor.bases(plan_, in), in, int(text.size()) - 1); break;
+        case Do::forward:
+          executor.order(plan_, in);
+          forward(executor.bases(plan_, in), in, int(text.size()) - 1);
+          break;
         case Do::exchange: break;  // there is no loss
         case Do::gather:
         case Do::release:
@@ -83,14 +88,24 @@ class Generator {
         case Do::step: executor.move(plan_, in); break;
       }
     });
+    device.fetch(logits_.data(), reinterpret_cast<Real*>(made_.get()), std::ssize(logits_));
+    device.finish();
+  }
+
+  void load(std::span<std::int32_t const> text) {
+    Device& device = engine_.device();
+    std::byte* const at = engine_.memory().at(Family::batch);
+    auto* const to = reinterpret_cast<std::int32_t*>(device.stage(at, plan_.facts.batch, 0));
+    std::fill(std::copy(text.begin(), text.end(), to), to + tokens_, 0);
+    device.send(at, plan_.facts.batch, 0);
   }
 
   void forward(Bases at, Instruction const& in, int position) {
-    at.scratch = scratch_.data();
+    at.scratch = scratch_.get();
     if (in.segment == plan_.segments() - 1) {
       Shape const x = programs_.back().segment().nodes.front().shape;
       at.input += position * x.cols() * Bytes(sizeof(Real));
-      at.output = reinterpret_cast<std::byte*>(logits_.data());
+      at.output = made_.get();
     }
     programs_[std::size_t(in.segment)].forward(at, false);
   }
@@ -112,7 +127,7 @@ class Generator {
   Plan plan_;
   int tokens_;
   std::vector<Program> programs_;
-  std::vector<std::byte> scratch_;
+  std::shared_ptr<std::byte> scratch_, made_;  // made_: the logits on the device
   std::vector<Real> logits_;
 };
 

@@ -1,30 +1,22 @@
 /// The buffers of a plan as addresses: the rank's private arena and its domain's window.
 #pragma once
 
-#include <tessera/backend/cpu/domain.hpp>
-#include <tessera/plan/memory.hpp>
-#include <tessera/run/arena.hpp>
+#include <tessera/run/device.hpp>
+#include <tessera/run/world.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
 
 class Memory {
  public:
-  Memory(World const& world, Plan const& plan)
-      : plan_(plan),
-        place_(plan),
-        domain_(world, plan.mesh.domain, place_.window_bytes()),
-        arena_(place_.private_bytes()),
-        local_(world.rank() % plan.mesh.domain) {}
+  Memory(World const& world, Plan const& plan, Device& device)
+      : plan_(plan), place_(plan), device_(device), local_(world.rank() % plan.mesh.domain) {}
 
   Plan const& plan() const { return plan_; }
   Placement const& place() const { return place_; }
-  Domain& domain() { return domain_; }
+  Device& device() { return device_; }
 
   /// Start of a buffer; k: whose, for buffers that every rank of the domain has in the window.
-  std::byte* at(Family f, int k) {
-    bool const own = place_.of(f).arena == tessera::Arena::own;
-    return (own ? arena_.base() : domain_.base()) + place_.start(f, k);
-  }
+  std::byte* at(Family f, int k) { return device_.base(place_.of(f).arena) + place_.start(f, k); }
   std::byte* at(Family f) { return at(f, local_); }
 
   /// The weights that this rank keeps of a flat's layer, in the plan's storage type.
@@ -73,6 +65,9 @@ class Memory {
                                    place_.partial(flat, layer, use, number));
   }
   Real* gradient(Instruction const& in, int flat) { return gradient(in, flat, local_); }
+  Real* use_gradient(int flat, int layer, int use) {
+    return use_gradient(flat, layer, use, local_);
+  }
   /// This rank's reduced part of a flat's layer, or the whole where one rank has all.
   Real* reduced(int flat, int layer, int rank) {
     if (plan_.reduces_slots()) return this->flat(Family::gradient_shares, flat, layer);
@@ -82,6 +77,10 @@ class Memory {
   Real* whole_gradient(int flat, int layer) {
     return this->flat(plan_.reduces_slots() ? Family::whole_gradients : Family::gradients, flat,
                       layer);
+  }
+  /// Of a micro-batch; as many have room as a step has.
+  Real* losses(int micro) {
+    return reinterpret_cast<Real*>(at(Family::losses)) + micro % plan_.micros * plan_.facts.losses();
   }
   StepSums* sums_of_step(int rank) {
     return reinterpret_cast<StepSums*>(at(Family::norms) + place_.norms(rank));
@@ -94,8 +93,7 @@ class Memory {
  private:
   Plan plan_;
   Placement place_;
-  Domain domain_;
-  PrivateArena arena_;
+  Device& device_;
   int local_;
 };
 

@@ -70,7 +70,7 @@ class Parameters {
     std::int64_t const count = e.shape.count();
     std::vector<Real> out(std::size_t(count), Real(0));
     settle();
-    clip(hold(what, e), e, [&](Stored const& at, std::int64_t from, std::int64_t n) {
+    clip(hold(what, e), e, false, [&](Stored const& at, std::int64_t from, std::int64_t n) {
       for (std::int64_t i = 0; i < n; ++i) out[std::size_t(from + i)] = at.get(i);
     });
     if (shards(what, e)) {
@@ -208,22 +208,32 @@ class Parameters {
     return h;
   }
 
-  /// f(at, from, n): elements [from, from + n) of the parameter, of those in h.
+  /// f(at, from, n): elements [from, from + n) of the parameter, of those in h, on the host.
   template <class F>
-  static void clip(Held const& h, Entry const& e, F f) {
-    std::int64_t const begin = std::max(h.begin, e.offset);
-    std::int64_t const end = std::min(h.end, e.offset + e.shape.count());
-    if (begin < end) f(h.at.from(begin - h.begin), begin - e.offset, end - begin);
+  void clip(Held const& h, Entry const& e, bool changes, F const& f) {
+    std::int64_t const begin = std::max(h.begin, e.offset), first = begin - e.offset;
+    std::int64_t const n = std::min(h.end, e.offset + e.shape.count()) - begin;
+    if (n <= 0) return;
+    Stored const at = h.at.from(begin - h.begin);
+    Device& device = memory_.device();
+    device.on_host(static_cast<std::byte*>(at.at), n * size_of(at.low), changes,
+                   [&](std::byte* values) {
+                     if (!at.master) return f(Stored{values, at.low, nullptr}, first, n);
+                     device.on_host(static_cast<std::byte*>(at.master), n * master_of(at.low),
+                                    changes, [&](std::byte* rest) {
+                                      f(Stored{values, at.low, rest}, first, n);
+                                    });
+                   });
   }
   /// What this rank has to write: ranks of a domain that has one copy divide it by parts.
   template <class F>
   void written(What what, Entry const& e, F f) {
     Plan const& p = memory_.plan();
     if (what.kind != What::values || !p.steps_own_part() || p.gathers_into_slots())
-      return clip(hold(what, e), e, f);
+      return clip(hold(what, e), e, true, f);
     std::int64_t const part = p.part_elements(e.flat);
     for (int r = world_.rank() % p.mesh.domain; r < p.mesh.data; r += p.mesh.domain)
-      clip(weights(e, r * part, (r + 1) * part), e, f);
+      clip(weights(e, r * part, (r + 1) * part), e, true, f);
   }
 
   static void require(What what, Entry const& e, std::string const& path) {

@@ -4,9 +4,9 @@
 
 #include <tessera/core/random.hpp>
 #include <tessera/graph/describe.hpp>
+#include <tessera/run/device.hpp>
 
 #include <cmath>
-#include <limits>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -45,6 +45,7 @@ struct Bases {
   std::byte* scratch = nullptr;
   std::byte* workspace = nullptr;
   std::byte* batch = nullptr;
+  Device* device = nullptr;
   Real seed = 1;  // gradient of the loss, where the loss is
   std::array<std::byte*, flats_of_segment> weights{};
   std::array<std::byte*, flats_of_segment> gradients{};
@@ -62,8 +63,13 @@ struct NonFinite : NodeWatch {
   int node = -1;
   std::string_view op{};
 
+  explicit NonFinite(Device& device) : device_(device) {}
   void done(int at, Op const& by, Tensor const& out, DType type) override {
-    if (node < 0 && !finite(out, type)) node = at, op = by.name;
+    if (node >= 0) return;
+    device_.on_host(static_cast<std::byte*>(out.at), out.shape.count() * size_of(type), false,
+                    [&](std::byte* values) {
+                      if (!finite({values, out.shape}, type)) node = at, op = by.name;
+                    });
   }
 
  private:
@@ -78,6 +84,8 @@ struct NonFinite : NodeWatch {
     if (type == DType::bf16) return all_finite<bf16>(t);
     return type == DType::fp16 ? all_finite<fp16>(t) : all_finite<Real>(t);
   }
+
+  Device& device_;
 };
 
 class Program {
@@ -117,22 +125,22 @@ class Program {
   void backward(Bases const& at, NodeWatch* watch = nullptr) {
     for (Step& s : backward_) run(s, at, true, watch);
   }
-  /// The loss segment's result, where the pass that ran last has left it: its part of the mean.
-  double loss(Bases const& at, bool training) const {
+  /// Numbers whose sum, each times its scale if there are scales, is a part of the mean.
+  struct Losses {
+    Real const *losses = nullptr, *scales = nullptr;
+    std::int64_t count = 0;
+  };
+  /// The loss segment's result, where the pass that ran last has left it.
+  Losses losses(Bases const& at, bool training) const {
     Step const& last = forward_.back();
-    if (!training || !last.skip_in_training) {
-      Real const *const losses = static_cast<Real*>(address(last.out, at)), *scales = scales_at(at);
-      if (!scales) return double(*losses);
-      double sum = 0;
-      for (std::int64_t i = 0; i < last.out.shape.count(); ++i)
-        sum += double(losses[i]) * double(scales[i]);
-      return sum;
-    }
+    if (!training || !last.skip_in_training)
+      return {static_cast<Real*>(address(last.out, at)), scales_at(at), last.out.shape.count()};
     for (Step const& s : backward_)
       if (s.op && s.op->traits.result_in_backward > 0)
-        return double(*static_cast<Real*>(
-            address(s.extra[std::size_t(s.op->traits.result_in_backward - 1)], at)));
-    return std::numeric_limits<double>::quiet_NaN();
+        return {static_cast<Real*>(
+                    address(s.extra[std::size_t(s.op->traits.result_in_backward - 1)], at)),
+                nullptr, 1};
+    return {};
   }
 
  private:
@@ -208,9 +216,8 @@ class Program {
 
   void run(Step& s, Bases const& at, bool training, NodeWatch* watch) {
     if (!s.op) {
-      Real *const seed = static_cast<Real*>(address(s.out, at)), *const scales = scales_at(at);
-      for (std::int64_t i = 0; i < s.out.shape.count(); ++i)
-        seed[i] = at.seed * (scales ? scales[i] : Real(1));
+      at.device->seed(static_cast<Real*>(address(s.out, at)), scales_at(at), at.seed,
+                      s.out.shape.count());
       return;
     }
     Call& c = s.call;
@@ -222,6 +229,7 @@ class Program {
       c.accumulate[1 + k] = adds(s.extra[k], at);
     }
     c.workspace = at.workspace;
+    c.queue = at.device->queue();
     c.stream = noise_.at(std::uint64_t(at.layer)).stream;
     c.training = training;
     s.kernel(c);

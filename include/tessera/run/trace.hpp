@@ -36,6 +36,8 @@ class Trace {
   void record(Event const& e) {
     if (on()) ring_[std::size_t(count_++) % ring_.size()] = e;
   }
+  /// Forgets all events, as before the first.
+  void clear() { count_ = 0; }
   std::int64_t size() const { return count_ - lost(); }
   /// Events that later ones overwrote.
   std::int64_t lost() const {

@@ -1,7 +1,6 @@
 /// The optimizer at work on what a rank steps of a flat's layer.
 #pragma once
 
-#include <tessera/kernels/running.hpp>
 #include <tessera/optimizer/newton_schulz.hpp>
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/run/groups.hpp>
@@ -29,9 +28,10 @@ class Update {
   void prepare(Plan const& p, Instruction const& in, StepValues const& values) {
     if (p.runs(in.flat)) return;
     if (p.orthogonalizes(in.flat))
-      return each(
-          p, in, values, stepped(p, in.flat),
-          [&](StepRange& range, StepValues const& v, int) { optimizer_.prepare(range, v); });
+      return each(p, in, values, stepped(p, in.flat),
+                  [&](StepRange& range, StepValues const& v, int) {
+                    optimizer_.prepare(memory_.device().queue(), range, v);
+                  });
     bool const own = p.steps_own_part();
     std::int64_t const part = p.part_elements(in.flat);
     for (int k = own ? rank_ : 0; k < (own ? rank_ + 1 : p.mesh.data); ++k)
@@ -39,7 +39,7 @@ class Update {
            [&](StepRange& range, StepValues const& v, int tensor) {
              TensorSums sums;
              range.sums = &sums;
-             optimizer_.prepare(range, v);
+             optimizer_.prepare(memory_.device().queue(), range, v);
              double* const to = memory_.sums(k) + 2 * (sum_entry(p, in.flat, in.layer) + tensor);
              to[0] = sums.weights, to[1] = sums.update;
            });
@@ -68,7 +68,7 @@ class Update {
                  memory_.sums(k) + 2 * (sum_entry(p, in.flat, in.layer) + tensor);
              all.weights += at[0], all.update += at[1];
            }
-           optimizer_.step(range, v);
+           optimizer_.step(memory_.device().queue(), range, v);
          });
   }
 
@@ -77,9 +77,7 @@ class Update {
   void add_changes(Plan const& p, Instruction const& in) {
     double const share = 1.0 / (double(p.micros) * p.mesh.data);
     each(p, in, {}, stepped(p, in.flat), [&](StepRange& range, StepValues const&, int) {
-      with_any_weights(range, [&]<class Weights>(Weights const& w) {
-        CpuTeam{}.run(kernel::AddChange<Real, Weights>{w, range.gradients, range.elements, share});
-      });
+      memory_.device().add_change(range, share);
     });
   }
 

@@ -92,6 +92,7 @@ struct SerialLane {
 /// thread, and each() is cut at the same places for any number of threads.
 struct CpuTeam {
   static constexpr bool is_team = true;
+  static CpuTeam on(void*) { return {}; }
   static constexpr std::int64_t piece =
       2048;  // below this, waking threads costs more than the work
 
