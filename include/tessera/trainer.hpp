@@ -2,7 +2,7 @@
 /// refuses what cannot be; the engine runs it.
 #pragma once
 
-#include <tessera/backend/devices.hpp>
+#include <tessera/device/enabled.hpp>
 #include <tessera/optimizer/adamw.hpp>
 #include <tessera/plan/verify.hpp>
 #include <tessera/policy/batch.hpp>

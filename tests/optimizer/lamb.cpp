@@ -102,7 +102,8 @@ TEST_CASE("a first pass is the same with any scratch, in float and in two halves
       for (std::size_t i = 0; i < low.size(); ++i) low[i] = std::int16_t(i);
       std::vector<double> scratch(doubles);
       TensorSums found;
-      Lamb::prepare({.low = halves ? DType::bf16 : DType::real,
+      Lamb::prepare(CpuTeam{},
+                    {.low = halves ? DType::bf16 : DType::real,
                      .weights = halves ? static_cast<void*>(high.data()) : w.data(),
                      .master = halves ? low.data() : nullptr,
                      .gradients = g.data(),

@@ -15,7 +15,7 @@ struct State {
 };
 
 /// Bytes that this rank has moved, and those that crossed in principle.
-std::pair<Bytes, Bytes> traffic(Collective const& c) {
+std::pair<Bytes, Bytes> traffic(Traffic const& c) {
   Bytes moved = 0, crossed = 0;
   for (Counter const& n : {c.gathered, c.reduced, c.gradients_gathered, c.exchanged})
     moved += n.copied, crossed += n.payload;

@@ -1,4 +1,4 @@
-// expect: needs a first pass: static void prepare(Team auto const&, StepRange const&, StepValues const&)
+// expect: needs a first pass: static void prepare(Team auto const&
 // expect: OptimizerPrepares<
 // expect: Ratio, false>
 #include <tessera/policy/batch.hpp>

@@ -1,4 +1,4 @@
-/// A callable by reference, for virtual functions: no copy, no allocation. It must outlive the call.
+/// A callable by reference, for virtual functions: no copy, no allocation. It outlives the call.
 #pragma once
 
 #include <tessera/core/setting.hpp>

@@ -1,7 +1,7 @@
-/// The buffers of a plan as addresses: the rank's private arena and its domain's window.
+/// The buffers of a plan as addresses on a rank's device.
 #pragma once
 
-#include <tessera/run/device.hpp>
+#include <tessera/device/device.hpp>
 #include <tessera/run/world.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
@@ -80,7 +80,8 @@ class Memory {
   }
   /// Of a micro-batch; as many have room as a step has.
   Real* losses(int micro) {
-    return reinterpret_cast<Real*>(at(Family::losses)) + micro % plan_.micros * plan_.facts.losses();
+    Real* const first = reinterpret_cast<Real*>(at(Family::losses));
+    return first + micro % plan_.micros * plan_.facts.losses();
   }
   StepSums* sums_of_step(int rank) {
     return reinterpret_cast<StepSums*>(at(Family::norms) + place_.norms(rank));

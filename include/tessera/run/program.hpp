@@ -3,8 +3,8 @@
 #pragma once
 
 #include <tessera/core/random.hpp>
+#include <tessera/device/device.hpp>
 #include <tessera/graph/describe.hpp>
-#include <tessera/run/device.hpp>
 
 #include <cmath>
 

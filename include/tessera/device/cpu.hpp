@@ -1,12 +1,12 @@
 /// A rank on cores: one stream, private memory, and a window with the ranks of its domain.
 #pragma once
 
+#include <tessera/backend/cpu/arena.hpp>
 #include <tessera/backend/cpu/collective.hpp>
 #include <tessera/backend/cpu/cpu.hpp>
+#include <tessera/device/device.hpp>
 #include <tessera/kernels/reduce.hpp>
 #include <tessera/kernels/running.hpp>
-#include <tessera/run/arena.hpp>
-#include <tessera/run/device.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -94,8 +94,6 @@ class CpuDevice final : public Device {
   Collective collective_;
 };
 
-template <class B>
-struct DeviceOf;
 template <>
 struct DeviceOf<Cpu> {
   using type = CpuDevice;

@@ -1,4 +1,4 @@
 /// The devices of the enabled backends: what a trainer includes to make one.
 #pragma once
 
-#include <tessera/backend/cpu/device.hpp>
+#include <tessera/device/cpu.hpp>

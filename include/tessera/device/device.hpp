@@ -1,5 +1,5 @@
-/// What the engine asks of a backend: a rank's memory, the order of its streams, how parts cross the
-/// data axis, and the engine's own kernels. Plan row -> Device -> kernel.
+/// What the engine asks of a backend: a rank's memory, the order of its streams, how parts cross
+/// the data axis, and the engine's own kernels. Plan row -> Device -> kernel.
 #pragma once
 
 #include <tessera/core/exact_sum.hpp>
@@ -19,9 +19,9 @@ struct Traffic {
   Counter gathered{}, reduced{}, gradients_gathered{}, exchanged{};
 };
 
-/// One rank's memory and streams. The data axis is the world, in rank order: D ranks in domains of s that share memory.
-/// A buffer that crosses it is D parts; part k belongs to rank k. What a row asks for is done behind
-/// all that its stream was asked before; on a backend with one stream, before the verb returns.
+/// One rank's memory and streams. The data axis is the world, in rank order: D ranks in domains of
+/// s that share memory. A buffer that crosses it is D parts; part k belongs to rank k. What a row
+/// asks for is done behind all that its stream was asked before; on cores, before the verb returns.
 class Device {
  public:
   /// A buffer of the domain's k-th rank.
@@ -35,8 +35,8 @@ class Device {
   // Memory, zeroed before step 0. Offsets are the plan's.
 
   virtual std::byte* base(Arena arena) = 0;
-  /// f(bytes): what lies at `at`, for the host to read; and to write, if it changes. Behind all rows
-  /// of all streams.
+  /// f(bytes): what lies at `at`, for the host to read, and to write if it changes. Behind all
+  /// rows of all streams.
   virtual void on_host(std::byte* at, Bytes bytes, bool changes,
                        FunctionRef<void(std::byte*)> f) = 0;
   /// More of it, for what is no part of a plan; not during a step.
@@ -100,6 +100,13 @@ class Device {
   /// weights += share * gradients
   virtual void add_change(StepRange const& range, double share) = 0;
 };
+
+/// DeviceOf<Backend>::type: its Device, with
+///   static int domain(World const&)               ranks that share memory, if nothing forbids it
+///   static std::optional<std::string> shortage(World const&, Plan const&)
+///                                                 collective; why they cannot, in a sentence
+template <class Backend>
+struct DeviceOf;
 
 /// A backend as the engine knows it: its place among the enabled ones, and how a rank's device is
 /// made.
