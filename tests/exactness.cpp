@@ -50,7 +50,7 @@ State trained(int steps = 4) {
 
   // What the plan predicts is what was moved.
   Plan const& p = trainer.plan();
-  Traffic const c = trainer.engine().traffic();
+  Traffic const& c = trainer.engine().traffic();
   Bytes moved = 0, crossed = 0;
   for (Counter const& n : {c.gathered, c.reduced, c.gradients_gathered, c.exchanged})
     moved += n.copied, crossed += n.payload;

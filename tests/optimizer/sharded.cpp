@@ -27,7 +27,7 @@ State trained(Options const& options, int steps = 12) {
   Trainer<Small, Batch<2, 8>, Optimizer, ClipNorm, Policies...> trainer(world(), options);
   State s;
   s.before = trainer.evaluate(Counting{});
-  Traffic const collective = trainer.engine().traffic();
+  Traffic const& collective = trainer.engine().traffic();
   auto const [moved, crossed] = traffic(collective);
   for (int i = 0; i < steps; ++i) s.losses.push_back(trainer.step(Counting{}).loss);
   CHECK(traffic(collective).first - moved == steps * copied(trainer.plan()));

@@ -35,7 +35,7 @@ State trained(int steps = 4) {
   std::vector<double> losses;
   for (int i = 0; i < steps; ++i) losses.push_back(trainer.step(Counting{}).loss);
   Plan const& p = trainer.plan();
-  Traffic const c = trainer.engine().traffic();
+  Traffic const& c = trainer.engine().traffic();
   Bytes crossed = 0;
   for (Counter const& n : {c.gathered, c.reduced, c.gradients_gathered, c.exchanged})
     crossed += n.payload;

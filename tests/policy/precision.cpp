@@ -44,7 +44,7 @@ State trained(int steps = 4) {
   remember(trainer, s);
 
   Plan const& p = trainer.plan();
-  Traffic const c = trainer.engine().traffic();
+  Traffic const& c = trainer.engine().traffic();
   Bytes crossed = 0;
   for (Counter const& n : {c.gathered, c.reduced, c.gradients_gathered, c.exchanged})
     crossed += n.payload;

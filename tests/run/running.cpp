@@ -27,7 +27,7 @@ bool same(Values const& a, Values const& b) {
 template <class... Policies>
 Values trained(int steps = 5) {
   Stack<Policies...> trainer(world(), {.learning_rate = 1e-2});
-  Traffic const c = trainer.engine().traffic();
+  Traffic const& c = trainer.engine().traffic();
   auto const moved = [&] {
     return c.gathered.copied + c.reduced.copied + c.gradients_gathered.copied + c.exchanged.copied;
   };

@@ -52,12 +52,7 @@ class CpuDevice final : public Device {
     collective_.gather_gradient(whole, part, shares);
   }
   void exchange(double* table, int per_rank) override { collective_.exchange(table, per_rank); }
-  Traffic traffic() const override {
-    return {.gathered = collective_.gathered(),
-            .reduced = collective_.reduced(),
-            .gradients_gathered = collective_.gradients_gathered(),
-            .exchanged = collective_.exchanged()};
-  }
+  Traffic const& traffic() const override { return collective_.traffic(); }
 
   void seed(Real* to, Real const* scales, Real value, std::int64_t n) override {
     for (std::int64_t i = 0; i < n; ++i) to[i] = value * (scales ? scales[i] : Real(1));

@@ -14,11 +14,6 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-/// What crossed the data axis so far, by verb.
-struct Traffic {
-  Counter gathered{}, reduced{}, gradients_gathered{}, exchanged{};
-};
-
 /// One rank's memory and streams. The data axis is the world, in rank order: D ranks in domains of
 /// s that share memory. A buffer that crosses it is D parts; part k belongs to rank k. What a row
 /// asks for is done behind all that its stream was asked before; on cores, before the verb returns.
@@ -84,7 +79,7 @@ class Device {
   /// A small table of D rows in host memory: every rank obtains all; row k is there already.
   virtual void exchange(double* table, int per_rank) = 0;
 
-  virtual Traffic traffic() const = 0;
+  virtual Traffic const& traffic() const = 0;
 
   // The engine's own kernels.
 

@@ -21,4 +21,9 @@ struct Counter {
   bool operator==(Counter const&) const = default;
 };
 
+/// What crossed the data axis, by verb.
+struct Traffic {
+  Counter gathered{}, reduced{}, gradients_gathered{}, exchanged{};
+};
+
 }  // namespace tessera::inline TESSERA_SETTING

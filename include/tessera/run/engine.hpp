@@ -55,7 +55,7 @@ class Engine {
   /// Its index among the enabled ones.
   int backend() const { return backend_; }
   Device& device() { return *device_; }
-  Traffic traffic() const { return device_->traffic(); }
+  Traffic const& traffic() const { return device_->traffic(); }
   Memory& memory() { return memory_; }
   Executor& executor() { return executor_; }
   Trace& trace() { return trace_; }

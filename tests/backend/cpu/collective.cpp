@@ -85,7 +85,7 @@ TEST_CASE("a gather brings every domain the parts of the others, once, and copie
           for (Bytes i = 0; i < part; ++i)
             wrong += domain.base()[r * part + i] != std::byte(r * 31 + i * 7 + turn);
         CHECK(wrong == 0);
-        CHECK(collective.gathered() ==
+        CHECK(collective.traffic().gathered ==
               Counter{turn, turn * (ranks / s - 1) * part, turn * (ranks - 1) * part});
         domain.barrier();
       }
@@ -107,8 +107,8 @@ TEST_CASE("a reduced part is the sum by halves, bit for bit, for every domain si
         accumulated_wrong += out[std::size_t(i)] != expected(first + i) + expected(first + i);
       CHECK(accumulated_wrong == 0);
       Bytes const moved = (world().size() - 1) * f.bytes();
-      CHECK(f.collective.reduced() == Counter{2, 2 * moved, 2 * moved});
-      CHECK(f.collective.gathered() == Counter{});
+      CHECK(f.collective.traffic().reduced == Counter{2, 2 * moved, 2 * moved});
+      CHECK(f.collective.traffic().gathered == Counter{});
     }
 }
 
@@ -127,7 +127,7 @@ TEST_CASE(
       std::int64_t wrong = 0;
       for (std::int64_t i = 0; i < f.count; ++i) wrong += out[i] != expected(i);
       CHECK(wrong == 0);
-      CHECK(f.collective.gradients_gathered() ==
+      CHECK(f.collective.traffic().gradients_gathered ==
             Counter{1, (world().size() - 1) * f.bytes(), (world().size() - 1) * f.bytes()});
       f.domain.barrier();
     }
@@ -146,7 +146,7 @@ TEST_CASE("a share is placed in the whole before it is gathered, and that copy c
     for (Bytes i = 0; i < world().size() * part; ++i)
       wrong += domain.base()[i] != std::byte(i / part + 1);
     CHECK(wrong == 0);
-    CHECK(collective.gathered().copied == part + (world().size() / s - 1) * part);
+    CHECK(collective.traffic().gathered.copied == part + (world().size() / s - 1) * part);
     domain.barrier();
   }
 }
@@ -162,7 +162,7 @@ TEST_CASE("an exchange gives every rank every row") {
     collective.exchange(table.data(), per_rank);
     for (int r = 0; r < world().size(); ++r)
       for (int i = 0; i < per_rank; ++i) CHECK(table[std::size_t(r * per_rank + i)] == r + i / 8.);
-    CHECK(collective.exchanged() ==
+    CHECK(collective.traffic().exchanged ==
           Counter{1, (world().size() - 1) * per_rank * 8, (world().size() - 1) * per_rank * 8});
   }
 }

@@ -36,14 +36,14 @@ class Collective {
         if (r != rank_) messages_.send(whole + rank_ * part + at, n, r);
       messages_.wait();
     }
-    gathered_.count((size_ / domain_.ranks() - 1) * part, (size_ - 1) * part);
+    traffic_.gathered.count((size_ / domain_.ranks() - 1) * part, (size_ - 1) * part);
   }
 
   /// Own part of `whole` from the rank's share, before a gather.
   /// Copies  bytes
   void place(std::byte* to, std::byte const* from, Bytes bytes) {
     copy(to, from, bytes);
-    gathered_.count(bytes, 0);
+    traffic_.gathered.count(bytes, 0);
   }
 
   /// out = sum of part k of every rank's buffer by halves: the same bits in every domain size.
@@ -65,7 +65,7 @@ class Collective {
     };
     sum_ranks(out, accumulate, part, size_, part_of);
     Bytes const others = (size_ - 1) * part * Bytes(sizeof(T));
-    reduced_.count(others, others);
+    traffic_.reduced.count(others, others);
   }
 
   /// Every rank obtains all reduced parts in its own buffer `whole`.
@@ -81,7 +81,7 @@ class Collective {
       if (at != share(l)) copy(at, share(l), part);
     }
     Bytes const others = (size_ - 1) * part * Bytes(sizeof(T));
-    gradients_gathered_.count(others, others);
+    traffic_.gradients_gathered.count(others, others);
   }
 
   /// A small table of D rows: every rank obtains all of them; row k is there already.
@@ -92,13 +92,10 @@ class Collective {
       messages_.all_gather(reinterpret_cast<std::byte*>(table), bytes);
       messages_.wait();
     }
-    exchanged_.count((size_ - 1) * bytes, (size_ - 1) * bytes);
+    traffic_.exchanged.count((size_ - 1) * bytes, (size_ - 1) * bytes);
   }
 
-  Counter const& gathered() const { return gathered_; }
-  Counter const& reduced() const { return reduced_; }
-  Counter const& gradients_gathered() const { return gradients_gathered_; }
-  Counter const& exchanged() const { return exchanged_; }
+  Traffic const& traffic() const { return traffic_; }
 
  private:
   int outside() const { return size_ - domain_.ranks(); }
@@ -134,7 +131,7 @@ class Collective {
   int rank_, size_;
   Domain& domain_;
   Messages messages_;
-  Counter gathered_, reduced_, gradients_gathered_, exchanged_;
+  Traffic traffic_{};
 };
 
 }  // namespace tessera::inline TESSERA_SETTING
