@@ -18,7 +18,7 @@ struct Row {
 };
 
 double rate(GemmShape const& s) {
-  Gemm<float> const product(s, 1_GiB);
+  CpuGemm<float> const product(s, 1_GiB);
   auto const floats = [](std::int64_t n) { return std::vector<float>(std::size_t(n), 0.5f); };
   auto const a = floats(s.m * s.k), b = floats(s.k * s.n), bias = floats(s.n);
   auto const add = floats(s.add ? s.m * s.n : 0);

@@ -19,7 +19,7 @@ namespace {
 struct Product {
   GemmShape shape;
   int times;
-  Gemm<float> gemm{shape, Cpu::gemm_workspace};
+  CpuGemm<float> gemm{shape, Cpu::gemm_workspace};
 };
 
 /// Forward, for the input's gradient and for the weight's, which is real.
@@ -36,7 +36,7 @@ std::vector<Product> products(DType low) {
   };
   for (sizes::Product const& p : Size::products) linear(p.in, p.out, Size::layers, n, low, low);
   // The head's products come in these pieces; logits are real, and so are sums over blocks.
-  std::int64_t const chunk = loss_chunk(n, v), block = loss_block(v, low);
+  std::int64_t const chunk = loss_chunk(n, v), block = loss_block<Cpu>(v, low);
   linear(c, block, int((n + chunk - 1) / chunk * ((v + block - 1) / block)), chunk, DType::real,
          block < v ? DType::real : low);
   return all;

@@ -8,7 +8,8 @@
 namespace tessera::inline TESSERA_SETTING::kernel {
 
 /// row_loss[r] = log sum exp(logits[r, :]) - logits[r, target]
-/// gradient[r, :] = (softmax(logits[r, :]) - onehot(target)) * scale, unless its view is null
+/// gradient[r, :] = (softmax(logits[r, :]) - onehot(target)) * *scale * *factor, unless its view is
+///                  null
 ///
 /// Shapes  logits, gradient [rows, vocabulary] · row_loss, targets [rows]; a target of -1 is
 ///         ignored: loss and gradient are 0; gradient may be logits, which are overwritten anyway
@@ -22,7 +23,8 @@ struct CrossEntropy {
   View<T> logits;
   View<Wide<T>> row_loss;
   View<std::int32_t const> targets;
-  Wide<T> scale;  // 1 / valid tokens of the global batch
+  Wide<T> const* scale;             // 1 / valid tokens of the global batch
+  Wide<T> const* factor = nullptr;  // of gradients, beside scale; null: 1
   View<S> gradient{};
 
   TESSERA_BOTH std::int64_t rows() const { return logits.rows(); }
@@ -53,12 +55,35 @@ struct CrossEntropy {
       row[c] = T(e);
       return e;
     });
-    W const factor = scale / sum, to = scale;
-    lane.each(vocabulary, [=](std::int64_t c) { slope[c] = S(W(row[c]) * factor); });
+    W const to = factor ? *factor * *scale : *scale, by = to / sum;
+    lane.each(vocabulary, [=](std::int64_t c) { slope[c] = S(W(row[c]) * by); });
     lane.once([=] {
       *loss = std::log(sum) + highest - wanted;
       slope[target] = S((exp_fast(wanted - highest) / sum - 1) * to);
     });
+  }
+};
+
+/// loss = *scale * (the sum of row_loss), by a lane's fixed tree
+///
+/// Shapes  loss [1] · row_loss [rows]
+/// Types   losses and scale T, the sum double
+/// Moves   sizeof(T) bytes per row
+template <class T>
+struct TotalLoss {
+  T* loss;
+  View<T const> row_loss;
+  T const* scale;
+
+  TESSERA_BOTH std::int64_t rows() const { return 1; }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t) const {
+    T const* const each = row_loss.at;
+    double const sum = lane.sum(row_loss.count(), [=](std::int64_t r) { return double(each[r]); });
+    T* const to = loss;
+    T const by = *scale;
+    lane.once([=] { *to = T(sum * double(by)); });
   }
 };
 

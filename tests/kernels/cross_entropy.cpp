@@ -31,12 +31,14 @@ struct Reference {
 
 template <class T>
 void run(std::vector<T>& logits, std::vector<T>& loss, std::vector<std::int32_t> const& targets,
-         bool gradient) {
+         bool gradient, std::vector<T> const& factors = {}) {
+  T const by = T(scale);
   View<T> const all = view(logits, shape_of(targets.size(), logits.size() / targets.size()));
   CpuTeam{}.run(kernel::CrossEntropy<T>{.logits = all,
                                         .row_loss = view(loss),
                                         .targets = view(targets),
-                                        .scale = T(scale),
+                                        .scale = &by,
+                                        .factor = factors.empty() ? nullptr : factors.data(),
                                         .gradient = gradient ? all : View<T>{}});
 }
 
@@ -65,6 +67,13 @@ TEST_CASE_TEMPLATE("loss and gradient meet a plain loop; ignored targets give ze
       CHECK(distance(loss, expected.loss) <= tolerance<T>(1e-6));
       CHECK(distance(found, expected.gradient) <= tolerance<T>(1e-7 * scale * 4));
 
+      // A factor scales the gradient exactly if it is a power of two, and no loss.
+      std::vector<T> doubled = logits, halves = found;
+      run(doubled, same, targets, true, {T(2)});
+      for (T& x : halves) x *= 2;
+      CHECK(doubled == halves);
+      CHECK(same == loss);
+
       found = logits;
       run(found, same, targets, false);
       CHECK(distance(same, expected.loss) <= tolerance<T>(1e-6));
@@ -87,4 +96,18 @@ TEST_CASE("logits far apart neither overflow nor underflow, and a NaN shows in t
   logits = {1, 2, -1, NAN};
   run(logits, loss, targets, false);
   CHECK(std::isnan(loss[0]));
+}
+
+TEST_CASE_TEMPLATE("the total is the scaled sum of all rows' losses, by a lane's tree", T, float,
+                   double) {
+  for (std::int64_t const rows : lengths) {
+    CAPTURE(rows);
+    auto const losses = values<T>(rows, 3);
+    double sum = 0;
+    for (T const x : losses) sum += double(x);
+    T const by = T(scale);
+    T total = 7;
+    CpuTeam{}.run(kernel::TotalLoss<T>{&total, view(losses), &by});
+    CHECK(double(total) == doctest::Approx(sum * scale).epsilon(tolerance<T>(1e-6)));
+  }
 }

@@ -64,8 +64,8 @@ struct Textbook {
 
 TEST_CASE("blocks are whole vectors, about equal, and cover the vocabulary") {
   for (std::int64_t const vocabulary : {1, 64, 256, 3200, 3201, 50257, 50304, 151'936}) {
-    CHECK(loss_block(vocabulary, DType::real) == vocabulary);
-    std::int64_t const block = loss_block(vocabulary, DType::bf16);
+    CHECK(loss_block<Cpu>(vocabulary, DType::real) == vocabulary);
+    std::int64_t const block = loss_block<Cpu>(vocabulary, DType::bf16);
     CHECK(block <= std::min<std::int64_t>(vocabulary, 3200 + 63));
     if (block < vocabulary) CHECK(block % 64 == 0);
     if (vocabulary > 3200) CHECK(block > 1500);
@@ -81,25 +81,28 @@ TEST_CASE_TEMPLATE("loss and gradients meet the textbook's", T, float, bf16, fp1
     std::int64_t const rows = tokens, words = vocabulary;  // as clang captures no bindings
     CAPTURE(rows);
     CAPTURE(words);
-    if (words > 3200) CHECK(words % loss_block(words, DType::bf16) != 0);
+    if (words > 3200) CHECK(words % loss_block<Cpu>(words, DType::bf16) != 0);
     if (words > 66'000) CHECK(rows % loss_chunk(rows, words) != 0);
     auto const x = stored<T>(rows * width, 1, 0.3f), weight = stored<T>(words * width, 2, 0.3f);
     std::vector<std::int32_t> targets;
     for (std::int64_t r = 0; r < rows; ++r)
       targets.push_back(r % 7 == 3 ? -1 : std::int32_t(r * 977 % words));
-    float const scale = 1.f / 64;
+    float const scale = 1.f / 64, one = 1;
     Textbook const expected(x, weight, targets, std::size_t(width), double(scale));
 
     Shape const of_x = shape_of(rows, width), of_weight = shape_of(words, width);
-    detail::ChunkedLoss const loss(of_x, of_weight, low, true);
+    detail::ChunkedLoss<Cpu> const loss(of_x, of_weight, low, true);
     std::vector<std::byte> workspace(
-        std::size_t(detail::ChunkedLoss::workspace(of_x, of_weight, low)));
+        std::size_t(detail::ChunkedLoss<Cpu>::workspace(of_x, of_weight, low)));
     std::vector<T> dx(x.size(), T(7.f));
     std::vector<float> dweight(weight.size(), 7);
+    Call call{.workspace = workspace.data()};
+    float found = 7;
     for (bool const accumulate : {false, true}) {
       CAPTURE(accumulate);
-      float const found = loss.run<T>(workspace.data(), x.data(), weight.data(), targets.data(),
-                                      scale, dx.data(), dweight.data(), accumulate);
+      call.accumulate[1] = accumulate;
+      loss.run<T>(call, &found, x.data(), weight.data(), targets.data(), &scale, &one, dx.data(),
+                  dweight.data());
       std::vector<double> sum = expected.dweight;
       if (accumulate)
         for (double& d : sum) d *= 2;
@@ -109,8 +112,17 @@ TEST_CASE_TEMPLATE("loss and gradients meet the textbook's", T, float, bf16, fp1
       CHECK(relative(dweight, sum) < (rounds ? 0x1p-9 : 2e-6));
       CHECK(relative(dx, expected.dx) < (rounds ? 0x1p-8 : 2e-6));
     }
-    detail::ChunkedLoss const forward(of_x, of_weight, low, false);
-    CHECK(forward.run<T>(workspace.data(), x.data(), weight.data(), targets.data(), scale, nullptr,
-                         nullptr, false) == doctest::Approx(expected.loss).epsilon(2e-6));
+    detail::ChunkedLoss<Cpu> const forward(of_x, of_weight, low, false);
+    forward.run<T>(call, &found, x.data(), weight.data(), targets.data(), &scale);
+    CHECK(found == doctest::Approx(expected.loss).epsilon(2e-6));
+    // What arrives from behind the loss scales its gradients and not itself.
+    float const two = 2, before = found;
+    std::vector<T> const dx_of_one = dx;
+    call.accumulate[1] = false;
+    loss.run<T>(call, &found, x.data(), weight.data(), targets.data(), &scale, &two, dx.data(),
+                dweight.data());
+    CHECK(found == doctest::Approx(before).epsilon(1e-6));
+    for (std::size_t i = 0; i < dx.size(); i += 17)
+      CHECK(float(dx[i]) == doctest::Approx(2 * double(float(dx_of_one[i]))).epsilon(0.001));
   }
 }

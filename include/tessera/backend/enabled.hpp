@@ -2,3 +2,7 @@
 #pragma once
 
 #include <tessera/backend/cpu/cpu.hpp>
+
+#if defined(TESSERA_CUDA)
+#include <tessera/backend/cuda/cuda.hpp>
+#endif

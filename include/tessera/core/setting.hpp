@@ -8,7 +8,15 @@
 #define TESSERA_BOTH
 #endif
 
-#ifdef TESSERA_DOUBLE
+#if defined(TESSERA_CUDA) && !defined(__CUDACC__) && !defined(TESSERA_CUDA_DOUBLE)
+#error "TESSERA_CUDA: kernels for a GPU are compiled by nvcc, as nvcc -x cu"
+#endif
+
+#if defined(TESSERA_CUDA) && defined(TESSERA_DOUBLE)
+#define TESSERA_SETTING cpu_cuda_double
+#elif defined(TESSERA_CUDA)
+#define TESSERA_SETTING cpu_cuda
+#elif defined(TESSERA_DOUBLE)
 #define TESSERA_SETTING cpu_double
 #else
 #define TESSERA_SETTING cpu
@@ -24,12 +32,17 @@ using Real = float;
 #endif
 
 struct Cpu;
+struct Cuda;
 
 template <class... B>
 struct Backends {
   static constexpr int size = sizeof...(B);
 };
+#if defined(TESSERA_CUDA)
+using Enabled = Backends<Cpu, Cuda>;
+#else
 using Enabled = Backends<Cpu>;
+#endif
 inline constexpr int backends = Enabled::size;
 
 template <class B, class Of = Enabled>

@@ -4,8 +4,8 @@
 ///   loss = loss_scale * sum over valid tokens of (log sum exp(weight x) - (weight x)[target])
 #pragma once
 
-#include <tessera/backend/cpu/gemm.hpp>
 #include <tessera/backend/enabled.hpp>
+#include <tessera/backend/gemm.hpp>
 #include <tessera/graph/adjoint.hpp>
 #include <tessera/kernels/cross_entropy.hpp>
 #include <tessera/kernels/elementwise.hpp>
@@ -25,11 +25,12 @@ constexpr std::int64_t loss_chunk(std::int64_t tokens, std::int64_t vocabulary) 
   return std::min(tokens, ((tokens + chunks - 1) / chunks + 63) / 64 * 64);
 }
 
-/// Words that one product covers. With 16-bit operands products are so fast that packing a whole
-/// table costs them a third; in float there is nothing to gain.
+/// Words that one product covers: all, unless a backend prefers fewer of 16 bits.
+template <class B>
 constexpr std::int64_t loss_block(std::int64_t vocabulary, DType low) {
-  if (low == DType::real) return vocabulary;
-  std::int64_t const most = 3200, blocks = (vocabulary + most - 1) / most;
+  std::int64_t const most = B::low_gemm_columns;
+  if (low == DType::real || vocabulary <= most) return vocabulary;
+  std::int64_t const blocks = (vocabulary + most - 1) / most;
   return std::min(vocabulary, round_up((vocabulary + blocks - 1) / blocks, 64));
 }
 
@@ -80,17 +81,19 @@ namespace detail {
 
 /// The products of so many tokens and so many words. Logits are real; their gradient is stored like
 /// x. dx is the sum over the blocks of the vocabulary, real unless there is one.
+template <class B>
 struct LossProducts {
-  Gemm<Real> logits;
-  std::optional<Gemm<Real>> dx, dx_more, dweight, dweight_more;
+  using Gemm = typename B::template Gemm<Real>;
+  Gemm logits;
+  std::optional<Gemm> dx, dx_more, dweight, dweight_more;
 
   LossProducts(std::int64_t rows, std::int64_t words, std::int64_t vocabulary, std::int64_t width,
                DType low, bool gradient)
       : logits(
             {.m = rows, .n = words, .k = width, .transpose_b = true, .ldc = vocabulary, .in = low},
-            Cpu::gemm_workspace) {
+            B::gemm_workspace) {
     if (!gradient) return;
-    bool const one = loss_block(vocabulary, low) == vocabulary;
+    bool const one = loss_block<B>(vocabulary, low) == vocabulary;
     GemmShape input{.m = rows,
                     .n = width,
                     .k = words,
@@ -99,15 +102,16 @@ struct LossProducts {
                     .out = one ? low : DType::real};
     GemmShape weight{
         .m = words, .n = width, .k = rows, .transpose_a = true, .lda = vocabulary, .in = low};
-    dx.emplace(input, Cpu::gemm_workspace);
-    dweight.emplace(weight, Cpu::gemm_workspace);
+    dx.emplace(input, B::gemm_workspace);
+    dweight.emplace(weight, B::gemm_workspace);
     input.accumulate = weight.accumulate = true;
-    if (!one) dx_more.emplace(input, Cpu::gemm_workspace);
-    dweight_more.emplace(weight, Cpu::gemm_workspace);
+    if (!one) dx_more.emplace(input, B::gemm_workspace);
+    dweight_more.emplace(weight, B::gemm_workspace);
   }
 };
 
 /// Walks the tokens in chunks, and products the vocabulary in blocks; with dx also the gradients.
+template <class B>
 class ChunkedLoss {
  public:
   ChunkedLoss(Shape x, Shape weight, DType low, bool gradient)
@@ -115,7 +119,7 @@ class ChunkedLoss {
         vocabulary_(weight[0]),
         width_(weight[1]),
         chunk_(loss_chunk(rows_, vocabulary_)),
-        block_(loss_block(vocabulary_, low)) {
+        block_(loss_block<B>(vocabulary_, low)) {
     for (bool short_chunk : {false, true})
       for (bool short_block : {false, true}) {
         std::int64_t const n = short_chunk ? rows_ % chunk_ : chunk_;
@@ -125,38 +129,41 @@ class ChunkedLoss {
       }
   }
   /// One product's scratch, the logits of a chunk, a loss per row; where values are stored in 16
-  /// bits, the gradients of logits and the sums for dx.
+  /// bits, the gradients of logits and, of several blocks, the sums for dx.
   static constexpr Bytes workspace(Shape x, Shape weight, DType low) {
-    Layout const l = Layout::of(loss_chunk(x.rows(), weight[0]), weight[0], weight[1], low);
-    return l.end;
+    return Layout::of(x.rows(), weight[0], weight[1], low).end;
   }
-  /// Returns the scaled loss of these rows.
+  /// The scaled loss of these rows, and with dx also the gradients, which dy scales as well.
   template <class Low>
-  Real run(void* workspace, Low const* x, Low const* weight, std::int32_t const* targets,
-           Real scale, Low* dx, Real* dweight, bool accumulate) const {
+  void run(Call const& c, Real* loss, Low const* x, Low const* weight, std::int32_t const* targets,
+           Real const* scale, Real const* dy = nullptr, Low* dx = nullptr,
+           Real* dweight = nullptr) const {
     constexpr bool low = !std::is_same_v<Low, Real>;
-    Layout const l = Layout::of(chunk_, vocabulary_, width_, dtype_of<Low>);
-    auto* const space = static_cast<std::byte*>(workspace);
+    auto const team = B::team::on(c.queue);
+    Layout const l = Layout::of(rows_, vocabulary_, width_, dtype_of<Low>);
+    auto* const space = static_cast<std::byte*>(c.workspace);
     auto* const logits = reinterpret_cast<Real*>(space + l.logits);
     auto* const row_loss = reinterpret_cast<Real*>(space + l.row_loss);
     auto* const slopes = reinterpret_cast<Low*>(space + (low ? l.slopes : l.logits));
     auto* const sums = reinterpret_cast<Real*>(space + l.sums);
     bool const one = block_ == vocabulary_;
-    double sum = 0;
+    auto const multiply = [&](auto const& product, auto const* a, auto const* b, auto* to) {
+      product.run(a, b, to, nullptr, nullptr, space, c.queue);
+    };
     for (std::int64_t first = 0; first < rows_; first += chunk_) {
       std::int64_t const n = std::min(chunk_, rows_ - first);
       Low* const xs_gradient = dx ? dx + first * width_ : nullptr;
       Low const* const xs = x + first * width_;
-      each_block(n, [&](LossProducts const& p, std::int64_t word) {
-        p.logits.run(xs, weight + word * width_, logits + word, nullptr, nullptr, space);
+      each_block(n, [&](LossProducts<B> const& p, std::int64_t word) {
+        multiply(p.logits, xs, weight + word * width_, logits + word);
       });
       Shape const of_chunk = shape_of(n, vocabulary_);
-      CpuTeam{}.run(kernel::CrossEntropy<Real, Low>{.logits = {logits, of_chunk},
-                                                    .row_loss = {row_loss, shape_of(n)},
-                                                    .targets = {targets + first, shape_of(n)},
-                                                    .scale = scale,
-                                                    .gradient = {dx ? slopes : nullptr, of_chunk}});
-      for (std::int64_t r = 0; r < n; ++r) sum += double(row_loss[r]);
+      team.run(kernel::CrossEntropy<Real, Low>{.logits = {logits, of_chunk},
+                                               .row_loss = {row_loss + first, shape_of(n)},
+                                               .targets = {targets + first, shape_of(n)},
+                                               .scale = scale,
+                                               .factor = dy,
+                                               .gradient = {dx ? slopes : nullptr, of_chunk}});
       if (!dx) continue;
       auto const to = [&] {
         if constexpr (low)
@@ -164,33 +171,32 @@ class ChunkedLoss {
         else
           return xs_gradient;
       }();
-      each_block(n, [&](LossProducts const& p, std::int64_t word) {
-        (first > 0 || accumulate ? p.dweight_more : p.dweight)
-            ->run(slopes + word, xs, dweight + word * width_, nullptr, nullptr, space);
-        (word > 0 ? p.dx_more : p.dx)
-            ->run(slopes + word, weight + word * width_, to, nullptr, nullptr, space);
+      each_block(n, [&](LossProducts<B> const& p, std::int64_t word) {
+        multiply(first > 0 || c.accumulate[1] ? *p.dweight_more : *p.dweight, slopes + word, xs,
+                 dweight + word * width_);
+        multiply(word > 0 ? *p.dx_more : *p.dx, slopes + word, weight + word * width_, to);
       });
       if (!one) {
         Shape const of_input = shape_of(n, width_);
-        CpuTeam{}.run(
-            kernel::Convert<Low, Real>{.y = {xs_gradient, of_input}, .x = {sums, of_input}});
+        team.run(kernel::Convert<Low, Real>{.y = {xs_gradient, of_input}, .x = {sums, of_input}});
       }
     }
-    return Real(sum * double(scale));
+    team.run(kernel::TotalLoss<Real>{loss, {row_loss, shape_of(rows_)}, scale});
   }
 
  private:
   /// Offsets in the workspace, behind the products' own.
   struct Layout {
     Bytes logits, row_loss, slopes, sums, end;
-    static constexpr Layout of(std::int64_t chunk, std::int64_t vocabulary, std::int64_t width,
+    static constexpr Layout of(std::int64_t rows, std::int64_t vocabulary, std::int64_t width,
                                DType low) {
-      Layout l{.logits = Cpu::gemm_workspace, .row_loss = 0, .slopes = 0, .sums = 0, .end = 0};
-      Bytes const real = Bytes(sizeof(Real)), count = chunk * vocabulary;
+      Layout l{.logits = B::gemm_workspace, .row_loss = 0, .slopes = 0, .sums = 0, .end = 0};
+      std::int64_t const chunk = loss_chunk(rows, vocabulary), count = chunk * vocabulary;
+      Bytes const real = Bytes(sizeof(Real));
       l.row_loss = l.logits + aligned(count * real);
-      l.slopes = l.row_loss + aligned(chunk * real);
+      l.slopes = l.row_loss + aligned(rows * real);
       l.sums = l.slopes + (low == DType::real ? 0 : aligned(count * size_of(low)));
-      bool const one = loss_block(vocabulary, low) == vocabulary;
+      bool const one = loss_block<B>(vocabulary, low) == vocabulary;
       l.end = l.sums + (one ? 0 : aligned(chunk * width * real));
       return l;
     }
@@ -204,41 +210,39 @@ class ChunkedLoss {
   }
 
   std::int64_t rows_, vocabulary_, width_, chunk_, block_;
-  std::optional<LossProducts> products_[2][2];  // [the short chunk][the short block]
+  std::optional<LossProducts<B>> products_[2][2];  // [the short chunk][the short block]
 };
 
 }  // namespace detail
 
-template <>
-struct kernels<LinearCrossEntropy, Cpu> {
+template <class B>
+struct kernels<LinearCrossEntropy, B> {
+  using Loss = detail::ChunkedLoss<B>;
   static constexpr Bytes workspace(Signature const& s) {
-    return detail::ChunkedLoss::workspace(s.in[0], s.in[1], s.low);
+    return Loss::workspace(s.in[0], s.in[1], s.low);
   }
-  static detail::ChunkedLoss prepare(Signature const& s) {
-    return {s.in[0], s.in[1], s.low, false};
-  }
+  static Loss prepare(Signature const& s) { return {s.in[0], s.in[1], s.low, false}; }
   template <class Low>
   static void run(Call const& c, View<Real> loss, View<Low const> x, View<Low const> weight,
                   View<std::int32_t const> targets, View<Real const> scale) {
-    loss[0] = static_cast<detail::ChunkedLoss*>(c.state)->run<Low>(
-        c.workspace, x.at, weight.at, targets.at, scale[0], nullptr, nullptr, false);
+    static_cast<Loss*>(c.state)->template run<Low>(c, loss.at, x.at, weight.at, targets.at,
+                                                   scale.at);
   }
 };
-template <>
-struct kernels<LinearCrossEntropyInput, Cpu> {
+template <class B>
+struct kernels<LinearCrossEntropyInput, B> {
+  using Loss = detail::ChunkedLoss<B>;
   static constexpr Bytes workspace(Signature const& s) {
-    return detail::ChunkedLoss::workspace(s.in[1], s.in[2], s.low);
+    return Loss::workspace(s.in[1], s.in[2], s.low);
   }
-  static detail::ChunkedLoss prepare(Signature const& s) { return {s.in[1], s.in[2], s.low, true}; }
+  static Loss prepare(Signature const& s) { return {s.in[1], s.in[2], s.low, true}; }
+  /// dy scales the gradients only: where it is not 1, the loss is still the model's.
   template <class Low>
   static void run(Call const& c, View<Low> dx, View<Real const> dy, View<Low const> x,
                   View<Low const> weight, View<std::int32_t const> targets, View<Real const> scale,
                   View<Real> dweight, View<Real> loss) {
-    // The loss is the whole model's when dy is 1; another factor scales the gradients only.
-    Real const value = static_cast<detail::ChunkedLoss*>(c.state)->run<Low>(
-        c.workspace, x.at, weight.at, targets.at, dy[0] * scale[0], dx.at, dweight.at,
-        c.accumulate[1]);
-    loss[0] = dy[0] == Real(0) ? Real(0) : value / dy[0];
+    static_cast<Loss*>(c.state)->template run<Low>(c, loss.at, x.at, weight.at, targets.at,
+                                                   scale.at, dy.at, dx.at, dweight.at);
   }
 };
 static_assert(complete<LinearCrossEntropy> && complete<LinearCrossEntropyInput>);

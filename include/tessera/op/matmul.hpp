@@ -1,8 +1,8 @@
 /// y[.., o] = sum_i weight[o, i] x[.., i] (+ bias[o]): a Linear layer's product.
 #pragma once
 
-#include <tessera/backend/cpu/gemm.hpp>
 #include <tessera/backend/enabled.hpp>
+#include <tessera/backend/gemm.hpp>
 #include <tessera/graph/adjoint.hpp>
 #include <tessera/op/sum_rows.hpp>
 
@@ -68,27 +68,29 @@ struct MatmulBias {
   }
 };
 
-template <>
-struct kernels<Matmul, Cpu> {
-  static constexpr Bytes workspace(Signature const&) { return Cpu::gemm_workspace; }
-  static Gemm<Real> prepare(Signature const& s) {
+template <class B>
+struct kernels<Matmul, B> {
+  using Gemm = typename B::template Gemm<Real>;
+  static constexpr Bytes workspace(Signature const&) { return B::gemm_workspace; }
+  static Gemm prepare(Signature const& s) {
     return {{.m = s.out.rows(),
              .n = s.out.cols(),
              .k = s.in[0].cols(),
              .transpose_b = true,
              .in = s.low,
              .out = s.low},
-            Cpu::gemm_workspace};
+            B::gemm_workspace};
   }
   template <class Low>
   static void run(Call const& c, View<Low> y, View<Low const> x, View<Low const> w) {
-    static_cast<Gemm<Real>*>(c.state)->run(x.at, w.at, y.at, nullptr, nullptr, c.workspace);
+    static_cast<Gemm*>(c.state)->run(x.at, w.at, y.at, nullptr, nullptr, c.workspace, c.queue);
   }
 };
-template <>
-struct kernels<MatmulBias, Cpu> {
-  static constexpr Bytes workspace(Signature const&) { return Cpu::gemm_workspace; }
-  static Gemm<Real> prepare(Signature const& s) {
+template <class B>
+struct kernels<MatmulBias, B> {
+  using Gemm = typename B::template Gemm<Real>;
+  static constexpr Bytes workspace(Signature const&) { return B::gemm_workspace; }
+  static Gemm prepare(Signature const& s) {
     return {{.m = s.out.rows(),
              .n = s.out.cols(),
              .k = s.in[0].cols(),
@@ -96,47 +98,49 @@ struct kernels<MatmulBias, Cpu> {
              .bias = true,
              .in = s.low,
              .out = s.low},
-            Cpu::gemm_workspace};
+            B::gemm_workspace};
   }
   template <class Low>
   static void run(Call const& c, View<Low> y, View<Low const> x, View<Low const> w,
                   View<Low const> b) {
-    static_cast<Gemm<Real>*>(c.state)->run(x.at, w.at, y.at, b.at, nullptr, c.workspace);
+    static_cast<Gemm*>(c.state)->run(x.at, w.at, y.at, b.at, nullptr, c.workspace, c.queue);
   }
 };
-template <>
-struct kernels<MatmulInput, Cpu> {
-  static constexpr Bytes workspace(Signature const&) { return Cpu::gemm_workspace; }
-  static Gemm<Real> prepare(Signature const& s) {
+template <class B>
+struct kernels<MatmulInput, B> {
+  using Gemm = typename B::template Gemm<Real>;
+  static constexpr Bytes workspace(Signature const&) { return B::gemm_workspace; }
+  static Gemm prepare(Signature const& s) {
     return {{.m = s.out.rows(), .n = s.out.cols(), .k = s.in[0].cols(), .in = s.low, .out = s.low},
-            Cpu::gemm_workspace};
+            B::gemm_workspace};
   }
   template <class Low>
   static void run(Call const& c, View<Low> dx, View<Low const> dy, View<Low const> w) {
-    static_cast<Gemm<Real>*>(c.state)->run(dy.at, w.at, dx.at, nullptr, nullptr, c.workspace);
+    static_cast<Gemm*>(c.state)->run(dy.at, w.at, dx.at, nullptr, nullptr, c.workspace, c.queue);
   }
 };
-template <>
-struct kernels<MatmulWeight, Cpu> {
+template <class B>
+struct kernels<MatmulWeight, B> {
+  using Gemm = typename B::template Gemm<Real>;
   struct State {
-    Gemm<Real> set, add;
+    Gemm set, add;
   };
-  static constexpr Bytes workspace(Signature const&) { return Cpu::gemm_workspace; }
+  static constexpr Bytes workspace(Signature const&) { return B::gemm_workspace; }
   static State prepare(Signature const& s) {
     GemmShape shape{.m = s.out.rows(),
                     .n = s.out.cols(),
                     .k = s.in[0].rows(),
                     .transpose_a = true,
                     .in = s.low};
-    Gemm<Real> set{shape, Cpu::gemm_workspace};
+    Gemm set{shape, B::gemm_workspace};
     shape.accumulate = true;
-    return {std::move(set), Gemm<Real>{shape, Cpu::gemm_workspace}};
+    return {std::move(set), Gemm{shape, B::gemm_workspace}};
   }
   template <class Low>
   static void run(Call const& c, View<Real> dw, View<Low const> dy, View<Low const> x) {
     auto const& state = *static_cast<State*>(c.state);
     (c.accumulate[0] ? state.add : state.set)
-        .run(dy.at, x.at, dw.at, nullptr, nullptr, c.workspace);
+        .run(dy.at, x.at, dw.at, nullptr, nullptr, c.workspace, c.queue);
   }
 };
 static_assert(complete<MatmulInput> && complete<MatmulWeight> && complete<Matmul> &&

@@ -68,7 +68,7 @@ class NewtonSchulz {
   }
 
   std::int64_t rows_, cols_, side_;
-  Gemm<Real> gram_, square_, apply_;
+  CpuGemm<Real> gram_, square_, apply_;
 };
 
 }  // namespace tessera::inline TESSERA_SETTING

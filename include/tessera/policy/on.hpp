@@ -3,13 +3,11 @@
 
 #include <tessera/policy/policy.hpp>
 
-#include <type_traits>
-
 namespace tessera::inline TESSERA_SETTING {
 namespace rule {
 template <class Backend>
 struct BackendIsEnabled {
-  static_assert(std::is_same_v<Backend, Cpu>,
+  static_assert(backend_index<Backend> >= 0,
                 "On<Backend>: this build has no such backend; On<Cpu> is the default");
 };
 }  // namespace rule

@@ -41,7 +41,7 @@ struct Case {
       }
     return to;
   }
-  std::vector<T> found(Gemm<T> const& product) const {
+  std::vector<T> found(CpuGemm<T> const& product) const {
     std::vector<T> to = c;
     std::vector<std::byte> workspace(std::size_t(product.workspace()));
     product.run(a.data(), b.data(), to.data(), shape.bias ? bias.data() : nullptr,
@@ -55,7 +55,7 @@ struct Case {
     CAPTURE(shape.add);
     // Sums of k products of values below 4, each rounded.
     double const rounding = tolerance<T>(double(shape.k + 2) * 1e-7);
-    CHECK(distance(found(Gemm<T>(shape, 64_MiB)), expected()) < rounding);
+    CHECK(distance(found(CpuGemm<T>(shape, 64_MiB)), expected()) < rounding);
   }
 };
 
@@ -121,7 +121,7 @@ void meets_low(GemmShape shape) {
     // Half a unit in the last of 8 or 11 bits beside it.
     CHECK(worst < (std::is_same_v<Low, bf16> ? 1.0 / 256 : 1.0 / 2048) + sums);
   };
-  check(Gemm<float>(shape, 64_MiB));
+  check(CpuGemm<float>(shape, 64_MiB));
   check(ConvertedGemm(shape, 64_MiB));
 }
 
@@ -146,16 +146,16 @@ TEST_CASE_TEMPLATE("products in 16 bits meet plain loops over the rounded operan
   meets_low<Low>({.m = 300, .n = 600, .k = 1100, .transpose_b = true, .bias = true});
   meets_low<Low>({.m = 270, .n = 530, .k = 600, .transpose_a = true, .accumulate = true});
   CHECK(sentence([] {
-          ConvertedGemm(GemmShape{.m = 16,
-                                  .n = 16,
-                                  .k = 16,
-                                  .lda = 16,
-                                  .ldb = 16,
-                                  .ldc = 16,
-                                  .accumulate = true,
-                                  .in = stored<Low>,
-                                  .out = stored<Low>},
-                        64_MiB);
+          CpuGemm<float>(GemmShape{.m = 16,
+                                   .n = 16,
+                                   .k = 16,
+                                   .lda = 16,
+                                   .ldb = 16,
+                                   .ldc = 16,
+                                   .accumulate = true,
+                                   .in = stored<Low>,
+                                   .out = stored<Low>},
+                         64_MiB);
         }).find("it can add to floats only") != std::string::npos);
 }
 
@@ -184,10 +184,10 @@ TEST_CASE("a product runs again, on other operands, and after it was moved") {
   Case<float> const one({.m = 20, .n = 30, .k = 40});
   Case<float> two = one;
   std::reverse(two.a.begin(), two.a.end());
-  std::vector<Gemm<float>> products;
+  std::vector<CpuGemm<float>> products;
   products.emplace_back(one.shape, 8_MiB);
   products.emplace_back(GemmShape{.m = 2, .n = 2, .k = 2}, 8_MiB);  // moves the first
-  std::optional<Gemm<float>> const product(std::move(products.front()));
+  std::optional<CpuGemm<float>> const product(std::move(products.front()));
   CHECK(distance(one.found(*product), one.expected()) < 1e-5);
   CHECK(distance(two.found(*product), two.expected()) < 1e-5);
   CHECK(one.found(*product) == one.found(*product));
@@ -198,11 +198,11 @@ TEST_CASE("small integers are exact") {
   Case<float> exact({.m = 65, .n = 50, .k = 200, .transpose_a = true, .accumulate = true});
   for (auto* const v : {&exact.a, &exact.b, &exact.c})
     for (float& x : *v) x = std::round(x);
-  CHECK(distance(exact.found(Gemm<float>(exact.shape, 8_MiB)), exact.expected()) == 0);
+  CHECK(distance(exact.found(CpuGemm<float>(exact.shape, 8_MiB)), exact.expected()) == 0);
 }
 
 TEST_CASE_TEMPLATE("a product that makes no sense is refused and named", T, float, double) {
-  auto const made = [](GemmShape s) { return sentence([s] { Gemm<T>(s, 8_MiB); }); };
+  auto const made = [](GemmShape s) { return sentence([s] { CpuGemm<T>(s, 8_MiB); }); };
   CHECK(made({.m = 2, .n = 3, .k = 4}) == "");
   CHECK(made({.m = 0, .n = 3, .k = 4}).find("[0, 4] x [4, 3]: extents") != std::string::npos);
   CHECK(made({.m = 2, .n = 3, .k = 4, .lda = 3}).find("rows not overlap") != std::string::npos);
@@ -213,9 +213,9 @@ TEST_CASE_TEMPLATE("a product that makes no sense is refused and named", T, floa
 }
 
 TEST_CASE("a product that wants more workspace than it may have names the option") {
-  Gemm<float> const product({.m = 300, .n = 300, .k = 300}, 64_MiB);
+  CpuGemm<float> const product({.m = 300, .n = 300, .k = 300}, 64_MiB);
   auto const text =
-      sentence([&] { Gemm<float>({.m = 300, .n = 300, .k = 300}, product.workspace() - 1); });
+      sentence([&] { CpuGemm<float>({.m = 300, .n = 300, .k = 300}, product.workspace() - 1); });
   CHECK(text.find("Cpu::gemm_workspace") != std::string::npos);
 }
 

@@ -37,8 +37,8 @@ void launch_stored_as_computed(CudaTeam team) {
          GatedUnitInput<T, GeluCurve>, LayerNorm<T>, LayerNormInput<T>, LayerNormParameters<T>,
          RmsNorm<T>, RmsNormInput<T>, RmsNormGain<T>, Dropout<T>, Rope<T>,
          Rope<T, RopeLayout::interleaved>, EmbeddingForward<T>, EmbeddingBackward<T>,
-         PositionForward<T>, PositionBackward<T>, CrossEntropy<T>, Adam<T>, AdamW<T>, Sgd<T>,
-         Adagrad<T>, LambMoments<T>, LambStep<T>, Lion<T>, MuonMomentum<T>, MuonStep<T>,
+         PositionForward<T>, PositionBackward<T>, CrossEntropy<T>, TotalLoss<T>, Adam<T>, AdamW<T>,
+         Sgd<T>, Adagrad<T>, LambMoments<T>, LambStep<T>, Lion<T>, MuonMomentum<T>, MuonStep<T>,
          Quadratic<T>, SquaredSum<T>, AddChange<T>, Attention<T>, AttentionInput<T>>(team);
 }
 

@@ -1,8 +1,9 @@
 /// Matrix products on cores: a product is planned once, for its shape, and then run on any
-/// operands.
+/// operands. Every backend's run() ends in a queue; cores have none.
 #pragma once
 
 #include <tessera/backend/cpu/onednn.hpp>
+#include <tessera/backend/gemm_shape.hpp>
 #include <tessera/core/bytes.hpp>
 #include <tessera/core/dtype.hpp>
 #include <tessera/core/error.hpp>
@@ -20,55 +21,17 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-/// C[m, n] = op(A)[m, k] op(B)[k, n] (+ bias[n]) (+ D[m, n], or + what C held). Row-major; ld* is
-/// the distance of rows in elements, 0 if they are dense. D lies like C.
-struct GemmShape {
-  std::int64_t m, n, k;
-  bool transpose_a = false, transpose_b = false;
-  std::int64_t lda = 0, ldb = 0, ldc = 0;
-  bool bias = false, accumulate = false, add = false;
-  DType in = DType::real, out = DType::real;  // of A, B and bias; of C. D and sums are real
-
-  constexpr double flops() const { return 2.0 * double(m) * double(n) * double(k); }
-  constexpr GemmShape dense() const {
-    GemmShape s = *this;
-    if (s.lda == 0) s.lda = transpose_a ? m : k;
-    if (s.ldb == 0) s.ldb = transpose_b ? k : n;
-    if (s.ldc == 0) s.ldc = n;
-    return s;
-  }
-  std::string text() const {
-    return "[" + std::to_string(m) + ", " + std::to_string(k) + "]" + (transpose_a ? "^T" : "") +
-           " x [" + std::to_string(k) + ", " + std::to_string(n) + "]" + (transpose_b ? "^T" : "");
-  }
-};
-
-namespace detail {
-
-inline GemmShape checked(GemmShape const& shape) {
-  GemmShape const s = shape.dense();
-  if (s.m < 1 || s.n < 1 || s.k < 1 || s.lda < (s.transpose_a ? s.m : s.k) ||
-      s.ldb < (s.transpose_b ? s.k : s.n) || s.ldc < s.n)
-    throw Error("matrix product " + s.text() + ": extents must be positive and rows not overlap");
-  if (s.accumulate && s.add)
-    throw Error("matrix product " + s.text() + ": it adds to C or adds D, not both");
-  if (s.out != DType::real && s.out != s.in)
-    throw Error("matrix product " + s.text() + ": C is real or stored like A and B");
-  return s;
-}
-
-}  // namespace detail
-
 /// Plain loops, in a fixed order: for double, where tests compare finite differences.
 template <class T>
-class Gemm {
+class CpuGemm {
  public:
-  Gemm(GemmShape const& shape, Bytes) : shape_(detail::checked(shape)) {}
+  CpuGemm(GemmShape const& shape, Bytes) : shape_(detail::checked(shape)) {}
 
   Bytes workspace() const { return 0; }
   double flops() const { return shape_.flops(); }
 
-  void run(T const* a, T const* b, T* c, T const* bias, T const* add, void*) const {
+  void run(T const* a, T const* b, T* c, T const* bias, T const* add, void*,
+           void* = nullptr) const {
     GemmShape const& s = shape_;
 #pragma omp parallel for
     for (std::int64_t i = 0; i < s.m; ++i) {
@@ -98,20 +61,20 @@ class ConvertedGemm;
 /// A oneDNN primitive. run() allocates nothing here and is for one thread at a time; oneDNN's own
 /// threads are OpenMP's.
 template <>
-class Gemm<float> {
+class CpuGemm<float> {
  public:
   /// limit: bytes of workspace that run() will be given.
-  Gemm(GemmShape const& shape, Bytes limit);
-  Gemm(Gemm&&) noexcept;
-  Gemm& operator=(Gemm&&) noexcept;
-  ~Gemm();
+  CpuGemm(GemmShape const& shape, Bytes limit);
+  CpuGemm(CpuGemm&&) noexcept;
+  CpuGemm& operator=(CpuGemm&&) noexcept;
+  ~CpuGemm();
 
   Bytes workspace() const { return workspace_; }
   double flops() const { return shape_.flops(); }
 
   /// a, b and bias hold elements of shape.in, c of shape.out.
   void run(void const* a, void const* b, void* c, void const* bias, float const* add,
-           void* workspace) const;
+           void* workspace, void* queue = nullptr) const;
 
  private:
   void prepare(Bytes limit);
@@ -144,10 +107,7 @@ class ConvertedGemm {
         n_(std::min(round_up(s.n, 16), most_n)),
         k_(std::min(round_up(s.k, 16), most_k)),
         set_(block(s, false), limit - blocks()),
-        add_(block(s, true), limit - blocks()) {
-    if (s.accumulate && s.out != DType::real)
-      throw Error("matrix product " + s.text() + ": it can add to floats only");
-  }
+        add_(block(s, true), limit - blocks()) {}
 
   Bytes workspace() const { return blocks() + std::max(set_.workspace(), add_.workspace()); }
 
@@ -239,14 +199,15 @@ class ConvertedGemm {
 
   GemmShape shape_;
   std::int64_t m_, n_, k_;
-  Gemm<float> set_, add_;
+  CpuGemm<float> set_, add_;
 };
 
-inline Gemm<float>::Gemm(Gemm&&) noexcept = default;
-inline Gemm<float>& Gemm<float>::operator=(Gemm&&) noexcept = default;
-inline Gemm<float>::~Gemm() = default;
+inline CpuGemm<float>::CpuGemm(CpuGemm&&) noexcept = default;
+inline CpuGemm<float>& CpuGemm<float>::operator=(CpuGemm&&) noexcept = default;
+inline CpuGemm<float>::~CpuGemm() = default;
 
-inline Gemm<float>::Gemm(GemmShape const& shape, Bytes limit) : shape_(detail::checked(shape)) {
+inline CpuGemm<float>::CpuGemm(GemmShape const& shape, Bytes limit)
+    : shape_(detail::checked(shape)) {
   if (shape_.in == DType::fp16) {
     convert(limit);
     return;
@@ -259,12 +220,12 @@ inline Gemm<float>::Gemm(GemmShape const& shape, Bytes limit) : shape_(detail::c
   }
 }
 
-inline void Gemm<float>::convert(Bytes limit) {
+inline void CpuGemm<float>::convert(Bytes limit) {
   converted_ = std::make_unique<ConvertedGemm>(shape_, limit);
   workspace_ = converted_->workspace();
 }
 
-inline void Gemm<float>::prepare(Bytes limit) {
+inline void CpuGemm<float>::prepare(Bytes limit) {
   GemmShape const& s = shape_;
   auto const type = [](DType t) { return t == DType::bf16 ? dnnl_bf16 : dnnl_f32; };
   auto const matrix = [&](std::int64_t rows, std::int64_t cols, std::int64_t ld, bool transpose,
@@ -297,8 +258,8 @@ inline void Gemm<float>::prepare(Bytes limit) {
   if (workspace_ > 0) operands_[5] = engine.memory(matmul.scratch());
 }
 
-inline void Gemm<float>::run(void const* a, void const* b, void* c, void const* bias,
-                             float const* add, void* workspace) const {
+inline void CpuGemm<float>::run(void const* a, void const* b, void* c, void const* bias,
+                                float const* add, void* workspace, void*) const {
   if (converted_) return converted_->run(a, b, c, bias, add, workspace);
   // oneDNN has no const operands; it writes to c and workspace only.
   std::array<void*, slots> const data{const_cast<void*>(a),    const_cast<void*>(b),    c,
@@ -322,7 +283,7 @@ inline void Gemm<float>::run(void const* a, void const* b, void* c, void const* 
 inline double gemm_peak(double seconds = 0.3, DType type = DType::real) {
   using Clock = std::chrono::steady_clock;
   constexpr std::int64_t n = 1024;
-  Gemm<float> const product({.m = n, .n = n, .k = n, .in = type}, 64_MiB);
+  CpuGemm<float> const product({.m = n, .n = n, .k = n, .in = type}, 64_MiB);
   // Either half of such a float is a number of that size too, in bf16 and in fp16.
   std::vector<float> const a(n * n, std::bit_cast<float>(0x38003800u)), b = a;
   std::vector<float> c(n * n);
