@@ -14,8 +14,8 @@ namespace tessera::inline TESSERA_SETTING {
 /// Plain data of 8-byte words: ranks exchange it as it is, and sums of sums are sums.
 class ExactSum {
  public:
-  constexpr void add(double x) {
-    auto const bits = std::bit_cast<std::uint64_t>(x);
+  TESSERA_BOTH constexpr void add(double x) {
+    auto const bits = __builtin_bit_cast(std::uint64_t, x);
     int const exponent = int(bits >> 52 & 0x7ff);
     if (exponent == 0x7ff) {
       special_ += x;
@@ -34,7 +34,7 @@ class ExactSum {
     if (++pending_ == most_pending) carry();
   }
 
-  constexpr void add(ExactSum const& other) {
+  TESSERA_BOTH constexpr void add(ExactSum const& other) {
     ExactSum more = other;
     more.carry();
     carry();
@@ -74,11 +74,11 @@ class ExactSum {
   static constexpr std::uint64_t digit_mask = 0xffff'ffff;
   static constexpr std::int64_t most_pending = std::int64_t(1) << 29;
 
-  constexpr std::int64_t& digit(int i) { return digit_[std::size_t(i)]; }
-  constexpr std::int64_t digit(int i) const { return digit_[std::size_t(i)]; }
+  TESSERA_BOTH constexpr std::int64_t& digit(int i) { return digit_[std::size_t(i)]; }
+  TESSERA_BOTH constexpr std::int64_t digit(int i) const { return digit_[std::size_t(i)]; }
 
   /// Every digit but the highest, which has the sign, between 0 and 2^32.
-  constexpr void carry() {
+  TESSERA_BOTH constexpr void carry() {
     for (int i = 0; i + 1 < digits; ++i) {
       std::int64_t const over = digit(i) >> 32;
       digit(i) -= over * (std::int64_t(1) << 32);

@@ -7,6 +7,7 @@
 ///                            sum(n, f(c))       fixed tree over 128 partials: same bits on every
 ///                            lane max(n, f(c))
 ///                            once(f)            f a single time
+///                            room<T, N, Tag>()  .at(): N elements of T for the row, by Tag
 #pragma once
 
 #include <tessera/core/setting.hpp>

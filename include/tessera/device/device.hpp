@@ -58,7 +58,7 @@ class Device {
   /// Where the host writes the bytes that send(at, ...) brings to `at`.
   virtual std::byte* stage(std::byte* at, Bytes bytes, int micro) = 0;
   virtual void send(std::byte* at, Bytes bytes, int micro) = 0;
-  /// n numbers, in host memory when finish() returns.
+  /// n numbers into Arena::host, where they are when finish() returns.
   virtual void fetch(Real* to, Real const* from, std::int64_t n) = 0;
 
   // Parts across the data axis; collective.

@@ -2,3 +2,7 @@
 #pragma once
 
 #include <tessera/device/cpu.hpp>
+
+#if defined(TESSERA_CUDA)
+#include <tessera/device/cuda.hpp>
+#endif

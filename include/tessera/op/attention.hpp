@@ -3,7 +3,7 @@
 /// forward keeps the log-sum-exp of every row, backward computes the rest again.
 #pragma once
 
-#include <tessera/backend/cpu/attention.hpp>
+#include <tessera/backend/attention.hpp>
 #include <tessera/backend/enabled.hpp>
 #include <tessera/graph/adjoint.hpp>
 
@@ -42,16 +42,19 @@ struct AttentionRules {
   static constexpr Bytes document_bytes(Shape qkv) {
     return K.separator < 0 ? 0 : aligned(qkv[0] * 2 * qkv[1] * Bytes(sizeof(std::int32_t)));
   }
+  template <class B>
   static constexpr Bytes workspace(Shape qkv, DType low) {
-    return document_bytes(qkv) + attention_workspace(K.of(qkv), low);
+    return document_bytes(qkv) + B::Attention::workspace(K.of(qkv), low);
   }
   static std::byte* rest(Shape qkv, void* workspace) {
     return static_cast<std::byte*>(workspace) + document_bytes(qkv);
   }
   /// Documents of the batch's tokens, at the start of the workspace.
-  static std::int32_t const* documents(View<std::int32_t const> tokens, void* workspace) {
-    auto* const to = static_cast<std::int32_t*>(workspace);
-    CpuTeam{}.run(kernel::Documents{to, tokens.at, tokens.shape[0], tokens.shape[1], K.separator});
+  template <class B>
+  static std::int32_t const* documents(View<std::int32_t const> tokens, Call const& c) {
+    auto* const to = static_cast<std::int32_t*>(c.workspace);
+    B::team::on(c.queue).run(
+        kernel::Documents{to, tokens.at, tokens.shape[0], tokens.shape[1], K.separator});
     return to;
   }
 };
@@ -114,49 +117,53 @@ struct DocumentAttention : Attention<K> {
   }
 };
 
-template <AttentionKind K>
-struct kernels<Attention<K>, Cpu> {
+template <AttentionKind K, class B>
+struct kernels<Attention<K>, B> {
   using Rules = detail::AttentionRules<K>;
-  static constexpr Bytes workspace(Signature const& s) { return Rules::workspace(s.in[0], s.low); }
+  static constexpr Bytes workspace(Signature const& s) {
+    return Rules::template workspace<B>(s.in[0], s.low);
+  }
   template <class Low>
   static void run(Call const& c, View<Low> y, View<Low const> qkv, View<Real> log_sum) {
-    attention_forward(K.of(qkv.shape), dtype_of<Low>, {qkv.at, nullptr, y.at, log_sum.at},
-                      c.workspace);
+    B::Attention::forward(K.of(qkv.shape), dtype_of<Low>, {qkv.at, nullptr, y.at, log_sum.at},
+                          c.workspace, c.queue);
   }
 };
-template <AttentionKind K>
-struct kernels<AttentionInput<K>, Cpu> {
+template <AttentionKind K, class B>
+struct kernels<AttentionInput<K>, B> {
   using Rules = detail::AttentionRules<K>;
-  static constexpr Bytes workspace(Signature const& s) { return Rules::workspace(s.in[1], s.low); }
+  static constexpr Bytes workspace(Signature const& s) {
+    return Rules::template workspace<B>(s.in[1], s.low);
+  }
   template <class Low>
   static void run(Call const& c, View<Low> dqkv, View<Low const> dy, View<Low const> qkv,
                   View<Low const> y, View<Real const> log_sum) {
-    attention_backward(K.of(qkv.shape), dtype_of<Low>,
-                       {qkv.at, nullptr, const_cast<Low*>(y.at), const_cast<Real*>(log_sum.at)},
-                       dy.at, dqkv.at, c.workspace);
+    B::Attention::backward(K.of(qkv.shape), dtype_of<Low>,
+                           {qkv.at, nullptr, const_cast<Low*>(y.at), const_cast<Real*>(log_sum.at)},
+                           dy.at, dqkv.at, c.workspace, c.queue);
   }
 };
-template <AttentionKind K>
-struct kernels<DocumentAttention<K>, Cpu> : kernels<Attention<K>, Cpu> {
+template <AttentionKind K, class B>
+struct kernels<DocumentAttention<K>, B> : kernels<Attention<K>, B> {
   using Rules = detail::AttentionRules<K>;
   template <class Low>
   static void run(Call const& c, View<Low> y, View<Low const> qkv, View<std::int32_t const> tokens,
                   View<Real> log_sum) {
-    attention_forward(K.of(qkv.shape), dtype_of<Low>,
-                      {qkv.at, Rules::documents(tokens, c.workspace), y.at, log_sum.at},
-                      Rules::rest(qkv.shape, c.workspace));
+    B::Attention::forward(K.of(qkv.shape), dtype_of<Low>,
+                          {qkv.at, Rules::template documents<B>(tokens, c), y.at, log_sum.at},
+                          Rules::rest(qkv.shape, c.workspace), c.queue);
   }
 };
-template <AttentionKind K>
-struct kernels<DocumentAttentionInput<K>, Cpu> : kernels<AttentionInput<K>, Cpu> {
+template <AttentionKind K, class B>
+struct kernels<DocumentAttentionInput<K>, B> : kernels<AttentionInput<K>, B> {
   using Rules = detail::AttentionRules<K>;
   template <class Low>
   static void run(Call const& c, View<Low> dqkv, View<Low const> dy, View<Low const> qkv,
                   View<Low const> y, View<Real const> log_sum, View<std::int32_t const> tokens) {
-    attention_backward(K.of(qkv.shape), dtype_of<Low>,
-                       {qkv.at, Rules::documents(tokens, c.workspace), const_cast<Low*>(y.at),
-                        const_cast<Real*>(log_sum.at)},
-                       dy.at, dqkv.at, Rules::rest(qkv.shape, c.workspace));
+    B::Attention::backward(K.of(qkv.shape), dtype_of<Low>,
+                           {qkv.at, Rules::template documents<B>(tokens, c), const_cast<Low*>(y.at),
+                            const_cast<Real*>(log_sum.at)},
+                           dy.at, dqkv.at, Rules::rest(qkv.shape, c.workspace), c.queue);
   }
 };
 static_assert(complete<Attention<AttentionKind{.width = 8}>> &&

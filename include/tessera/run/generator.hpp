@@ -5,6 +5,7 @@
 #include <tessera/run/engine.hpp>
 
 #include <cmath>
+#include <cstring>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -88,8 +89,9 @@ class Generator {
         case Do::step: executor.move(plan_, in); break;
       }
     });
-    device.fetch(logits_.data(), reinterpret_cast<Real*>(made_.get()), std::ssize(logits_));
-    device.finish();
+    Bytes const bytes = Bytes(logits_.size() * sizeof(Real));
+    device.on_host(made_.get(), bytes, false,
+                   [&](std::byte* made) { std::memcpy(logits_.data(), made, std::size_t(bytes)); });
   }
 
   void load(std::span<std::int32_t const> text) {

@@ -2,22 +2,14 @@
 /// of the thread that works on it (below 320 KiB), so memory is linear in tokens.
 #pragma once
 
+#include <tessera/backend/attention_call.hpp>
 #include <tessera/backend/cpu/attention_tile.hpp>
 #include <tessera/backend/cpu/team.hpp>
-#include <tessera/kernels/attention.hpp>
 #include <tessera/kernels/elementwise.hpp>
 
 #include <cstddef>
 
 namespace tessera::inline TESSERA_SETTING {
-
-/// Pointers are to elements of the operands' type. The same bits for any number of threads.
-struct AttentionOperands {
-  void const* qkv;                // [batch, tokens, packed]
-  std::int32_t const* documents;  // of kernel::Documents; null: a sequence is one
-  void* y;                        // [batch, tokens, heads * width]
-  Real* log_sum;                  // [batch, heads, tokens]
-};
 
 /// Heads that tiles are made for: whole vectors of eight.
 constexpr bool has_attention_tiles(std::int64_t width) {
@@ -195,5 +187,20 @@ inline void attention_backward(AttentionShape const& s, DType type, AttentionOpe
   CpuTeam{}.run(kernel::AttentionInput<Real>{room, up, qkv, y, x.log_sum, s, x.documents});
   detail::narrowed(type, room, rows * s.packed(), dqkv);
 }
+
+/// What ops see of it.
+struct CpuAttention {
+  static constexpr Bytes workspace(AttentionShape const& s, DType type) {
+    return attention_workspace(s, type);
+  }
+  static void forward(AttentionShape const& s, DType type, AttentionOperands const& x,
+                      void* workspace, void*) {
+    attention_forward(s, type, x, workspace);
+  }
+  static void backward(AttentionShape const& s, DType type, AttentionOperands const& x,
+                       void const* dy, void* dqkv, void* workspace, void*) {
+    attention_backward(s, type, x, dy, dqkv, workspace);
+  }
+};
 
 }  // namespace tessera::inline TESSERA_SETTING

@@ -41,6 +41,16 @@ struct SerialLane {
     f();
   }
 
+  template <class T, int N>
+  struct Room {
+    alignas(64) T elements[N];
+    TESSERA_BOTH T* at() { return elements; }
+  };
+  template <class T, int N, class>
+  TESSERA_BOTH Room<T, N> room() const {
+    return {};
+  }
+
  private:
   struct Plus {
     template <class T>

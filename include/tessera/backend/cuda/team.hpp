@@ -53,6 +53,16 @@ struct BlockLane {
     cuda::barrier();
   }
 
+  template <class T>
+  struct Room {
+    T* elements;
+    TESSERA_BOTH T* at() const { return elements; }
+  };
+  template <class T, int N, class Tag>
+  TESSERA_BOTH Room<T> room() const {
+    return {cuda::shared<T, N, Tag>()};
+  }
+
  private:
   template <class T, class Join>
   TESSERA_BOTH static T fold(T partial, Join join) {

@@ -1,0 +1,137 @@
+/// NCCL between the ranks of an axis: started by MPI, watched while it works, ended by abort.
+#pragma once
+
+#include <tessera/backend/cuda/launch.hpp>
+
+#if defined(__CUDACC__) || defined(TESSERA_CUDA_DOUBLE)
+
+#include <tessera/backend/cpu/backoff.hpp>
+#include <tessera/backend/cpu/watch.hpp>
+#include <tessera/core/bytes.hpp>
+
+#if __has_include(<nccl.h>)
+#include <nccl.h>
+#define TESSERA_NCCL 1
+#endif
+
+#include <exception>
+#include <string>
+
+namespace tessera::inline TESSERA_SETTING::cuda {
+
+/// One communicator of all ranks; of a single rank nothing. Construction is collective, and verbs
+/// are: each puts its work on a stream and returns.
+class Nccl {
+ public:
+  Nccl(World const& world, Watch& watch)
+      : rank_(world.rank()), ranks_(world.size()), crowded_(world.crowded()), watch_(watch) {
+    if (ranks_ > 1) start(world);
+  }
+  Nccl(Nccl const&) = delete;
+  Nccl& operator=(Nccl const&) = delete;
+
+#if defined(TESSERA_NCCL)
+
+  ~Nccl() {
+    if (comm_ == nullptr) return;
+    // While an exception unwinds, the others may never come: nothing is finished with them.
+    if (std::uncaught_exceptions() > 0) {
+      ncclCommAbort(comm_);
+      return;
+    }
+    ncclCommFinalize(comm_);
+    for (ncclResult_t state = ncclInProgress; state == ncclInProgress;)
+      if (ncclCommGetAsyncError(comm_, &state) != ncclSuccess) break;
+    ncclCommDestroy(comm_);
+  }
+
+  /// `bytes` of every rank, in rank order. mine may lie in its place in all.
+  void all_gather(std::byte const* mine, std::byte* all, Bytes bytes, cudaStream_t stream) {
+    issue(ncclAllGather(mine, all, std::size_t(bytes), ncclInt8, comm_, stream), "ncclAllGather");
+  }
+
+  /// to(r) goes to every other rank r, and what r sends arrives in from(r).
+  template <class To, class From>
+  void exchange(To const& to, From const& from, Bytes bytes, cudaStream_t stream) {
+    issue(ncclGroupStart(), "ncclGroupStart");
+    for (int r = 0; r < ranks_; ++r) {
+      if (r == rank_) continue;
+      issue(ncclSend(to(r), std::size_t(bytes), ncclInt8, r, comm_, stream), "ncclSend");
+      issue(ncclRecv(from(r), std::size_t(bytes), ncclInt8, r, comm_, stream), "ncclRecv");
+    }
+    issue(ncclGroupEnd(), "ncclGroupEnd");
+  }
+
+  /// Throws if something failed since.
+  void check() {
+    if (comm_ == nullptr) return;
+    ncclResult_t state = ncclSuccess;
+    ncclResult_t const code = ncclCommGetAsyncError(comm_, &state);
+    if (code != ncclSuccess) fail(code, "ncclCommGetAsyncError");
+    if (state != ncclSuccess && state != ncclInProgress) fail(state, "NCCL, while it worked");
+  }
+
+ private:
+  void start(World const& world) {
+    ncclUniqueId id{};
+    std::optional<std::string> problem;
+    if (world.root())
+      if (ncclResult_t const code = ncclGetUniqueId(&id); code != ncclSuccess)
+        problem = std::string("ncclGetUniqueId: ") + ncclGetErrorString(code) + advice;
+    world.agree(problem);
+    mpi::check(MPI_Bcast(&id, sizeof id, MPI_BYTE, 0, world.comm()), "MPI_Bcast");
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    issue(ncclCommInitRankConfig(&comm_, ranks_, id, rank_, &config), "ncclCommInitRankConfig");
+  }
+
+  /// A call may go on in the background; the next one must wait for it.
+  void issue(ncclResult_t code, char const* call) {
+    if (code == ncclSuccess) return;
+    if (code != ncclInProgress) fail(code, call);
+    Backoff backoff(crowded_);
+    for (;;) {
+      ncclResult_t state = ncclSuccess;
+      if (ncclResult_t const asked = ncclCommGetAsyncError(comm_, &state); asked != ncclSuccess)
+        fail(asked, call);
+      if (state == ncclSuccess) return;
+      if (state != ncclInProgress) fail(state, call);
+      backoff.pause(
+          [&](double seconds) { watch_.look(seconds, [&](int rank) { return rank != rank_; }); });
+    }
+  }
+
+  [[noreturn]] void fail(ncclResult_t code, char const* call) {
+    char const* const last = comm_ ? ncclGetLastError(comm_) : nullptr;
+    throw Error(std::string(call) + ": " + ncclGetErrorString(code) +
+                (last && *last ? std::string(" (") + last + ")" : "") + advice);
+  }
+
+  static constexpr char const* advice = "; NCCL_DEBUG=WARN tells more";
+
+  ncclComm_t comm_ = nullptr;
+
+#else
+
+  void all_gather(std::byte const*, std::byte*, Bytes, cudaStream_t) {}
+  template <class To, class From>
+  void exchange(To const&, From const&, Bytes, cudaStream_t) {}
+  void check() {}
+
+ private:
+  void start(World const&) {
+    throw Error("this program was built without NCCL, so one rank can work on a GPU, not " +
+                    std::to_string(ranks_) + "; build where nccl.h is found",
+                true);
+  }
+
+#endif
+
+  int rank_, ranks_;
+  bool crowded_;
+  Watch& watch_;
+};
+
+}  // namespace tessera::inline TESSERA_SETTING::cuda
+
+#endif
