@@ -24,13 +24,14 @@ struct SquaredRelu {
 template <class Backend>
 struct tessera::kernels<SquaredRelu, Backend> {
   template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> x) {
-    team.each(x.count(), [=](std::int64_t i) { y[i] = x[i] > 0 ? x[i] * x[i] : 0; });
+  static void run(T const& team, View<Real> y, View<Real const> x) {
+    team.each(x.count(), [=] TESSERA_BOTH(std::int64_t i) { y[i] = x[i] > 0 ? x[i] * x[i] : 0; });
   }
   template <Team T>
-  TESSERA_BOTH static void backward(Wrt<0>, T const& team, View<Real> dx, View<Real const> dy,
-                                    View<Real const> x) {
-    team.each(x.count(), [=](std::int64_t i) { dx[i] = x[i] > 0 ? 2 * x[i] * dy[i] : 0; });
+  static void backward(Wrt<0>, T const& team, View<Real> dx, View<Real const> dy,
+                       View<Real const> x) {
+    team.each(x.count(),
+              [=] TESSERA_BOTH(std::int64_t i) { dx[i] = x[i] > 0 ? 2 * x[i] * dy[i] : 0; });
   }
 };
 static_assert(tessera::complete<SquaredRelu>);  // what is missing is refused here, by name

@@ -36,9 +36,8 @@ struct Normalize {
 template <class B>
 struct tessera::kernels<tessera::test::BatchMoments, B> {
   template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> moments, View<Real const> x,
-                               View<Real const> mean, View<Real const> variance,
-                               View<Real> mean_change, View<Real> variance_change) {
+  static void run(T const& team, View<Real> moments, View<Real const> x, View<Real const> mean,
+                  View<Real const> variance, View<Real> mean_change, View<Real> variance_change) {
     std::int64_t const n = x.rows(), cols = x.cols();
     Real const momentum = Real(team.number);
     bool const training = team.training;
@@ -58,8 +57,8 @@ struct tessera::kernels<tessera::test::BatchMoments, B> {
 template <class B>
 struct tessera::kernels<tessera::test::BatchMomentsInput, B> {
   template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> dx, View<Real const> dmoments,
-                               View<Real const> x, View<Real const> moments) {
+  static void run(T const& team, View<Real> dx, View<Real const> dmoments, View<Real const> x,
+                  View<Real const> moments) {
     std::int64_t const n = x.rows(), cols = x.cols();
     team.each(x.count(), [=](std::int64_t i) {
       std::int64_t const c = i % cols;
@@ -74,22 +73,20 @@ struct tessera::kernels<tessera::test::Normalize, B> {
     return Real(1 / ::sqrt(double(moments[moments.cols() + c]) + 1e-5));
   }
   template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, In x, In moments, In gain, In bias) {
+  static void run(T const& team, View<Real> y, In x, In moments, In gain, In bias) {
     team.each(x.count(), [=](std::int64_t i) {
       std::int64_t const c = i % x.cols();
       y[i] = gain[c] * (x[i] - moments[c]) * slope(moments, c) + bias[c];
     });
   }
   template <Team T>
-  TESSERA_BOTH static void backward(Wrt<0>, T const& team, View<Real> dx, In dy, In x, In moments,
-                                    In gain, In) {
+  static void backward(Wrt<0>, T const& team, View<Real> dx, In dy, In x, In moments, In gain, In) {
     team.each(x.count(), [=](std::int64_t i) {
       dx[i] = dy[i] * gain[i % x.cols()] * slope(moments, i % x.cols());
     });
   }
   template <Team T>
-  TESSERA_BOTH static void backward(Wrt<1>, T const& team, View<Real> d, In dy, In x, In moments,
-                                    In gain, In) {
+  static void backward(Wrt<1>, T const& team, View<Real> d, In dy, In x, In moments, In gain, In) {
     team.each(x.cols(), [=](std::int64_t c) {
       Real const s = slope(moments, c);
       Real to_mean = 0, to_variance = 0;
@@ -101,8 +98,7 @@ struct tessera::kernels<tessera::test::Normalize, B> {
     });
   }
   template <Team T>
-  TESSERA_BOTH static void backward(Wrt<2>, T const& team, View<Real> d, In dy, In x, In moments,
-                                    In, In) {
+  static void backward(Wrt<2>, T const& team, View<Real> d, In dy, In x, In moments, In, In) {
     team.each(x.cols(), [=](std::int64_t c) {
       d[c] = 0;
       for (std::int64_t r = 0; r < x.rows(); ++r)
@@ -110,7 +106,7 @@ struct tessera::kernels<tessera::test::Normalize, B> {
     });
   }
   template <Team T>
-  TESSERA_BOTH static void backward(Wrt<3>, T const& team, View<Real> d, In dy, In x, In, In, In) {
+  static void backward(Wrt<3>, T const& team, View<Real> d, In dy, In x, In, In, In) {
     team.each(x.cols(), [=](std::int64_t c) {
       d[c] = 0;
       for (std::int64_t r = 0; r < x.rows(); ++r) d[c] += dy.row(r)[c];

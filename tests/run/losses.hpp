@@ -30,8 +30,7 @@ struct LabelLoss {
 template <class Backend>
 struct tessera::kernels<tessera::test::SquaredError, Backend> {
   template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> loss, View<Real const> y,
-                               View<Real const> target) {
+  static void run(T const& team, View<Real> loss, View<Real const> y, View<Real const> target) {
     std::int64_t const n = y.count() / loss.count();
     team.each(loss.count(), [=](std::int64_t s) {
       Real sum = 0;
@@ -43,8 +42,8 @@ struct tessera::kernels<tessera::test::SquaredError, Backend> {
     });
   }
   template <Team T>
-  TESSERA_BOTH static void backward(Wrt<0>, T const& team, View<Real> dy, View<Real const> dloss,
-                                    View<Real const> y, View<Real const> target) {
+  static void backward(Wrt<0>, T const& team, View<Real> dy, View<Real const> dloss,
+                       View<Real const> y, View<Real const> target) {
     std::int64_t const n = y.count() / dloss.count();
     team.each(y.count(),
               [=](std::int64_t i) { dy[i] = dloss[i / n] * 2 * (y[i] - target[i]) / Real(n); });
@@ -54,14 +53,14 @@ struct tessera::kernels<tessera::test::SquaredError, Backend> {
 template <class Backend>
 struct tessera::kernels<tessera::test::LabelLoss, Backend> {
   template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> loss, View<Real const> y,
-                               View<std::int32_t const> labels) {
+  static void run(T const& team, View<Real> loss, View<Real const> y,
+                  View<std::int32_t const> labels) {
     team.each(loss.count(),
               [=](std::int64_t s) { loss[s] = log_sum(y.row(s), y.cols()) - y.row(s)[labels[s]]; });
   }
   template <Team T>
-  TESSERA_BOTH static void backward(Wrt<0>, T const& team, View<Real> dy, View<Real const> dloss,
-                                    View<Real const> y, View<std::int32_t const> labels) {
+  static void backward(Wrt<0>, T const& team, View<Real> dy, View<Real const> dloss,
+                       View<Real const> y, View<std::int32_t const> labels) {
     team.each(y.rows(), [=](std::int64_t s) {
       Real const log_total = log_sum(y.row(s), y.cols());
       for (std::int64_t c = 0; c < y.cols(); ++c)

@@ -3,7 +3,6 @@
 
 #include <tessera/core/setting.hpp>
 
-#include <array>
 #include <bit>
 #include <cstdint>
 
@@ -74,8 +73,8 @@ class ExactSum {
   static constexpr std::uint64_t digit_mask = 0xffff'ffff;
   static constexpr std::int64_t most_pending = std::int64_t(1) << 29;
 
-  TESSERA_BOTH constexpr std::int64_t& digit(int i) { return digit_[std::size_t(i)]; }
-  TESSERA_BOTH constexpr std::int64_t digit(int i) const { return digit_[std::size_t(i)]; }
+  TESSERA_BOTH constexpr std::int64_t& digit(int i) { return digit_[i]; }
+  TESSERA_BOTH constexpr std::int64_t digit(int i) const { return digit_[i]; }
 
   /// Every digit but the highest, which has the sign, between 0 and 2^32.
   TESSERA_BOTH constexpr void carry() {
@@ -95,8 +94,8 @@ class ExactSum {
     return x;
   }
 
-  std::array<std::int64_t, digits> digit_{};  // number i counts 2^(32 i - 1088)
-  std::int64_t pending_ = 0;                  // terms since the last carry
+  std::int64_t digit_[digits]{};  // number i counts 2^(32 i - 1088); device code indexes it
+  std::int64_t pending_ = 0;      // terms since the last carry
   double special_ = 0;
 };
 

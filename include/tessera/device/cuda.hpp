@@ -23,6 +23,15 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
+namespace detail {
+struct Seed {
+  Real* to;
+  Real const* scales;
+  Real value;
+  TESSERA_BOTH void operator()(std::int64_t i) const { to[i] = scales ? value * scales[i] : value; }
+};
+}  // namespace detail
+
 class CudaDevice final : public Device {
  public:
   CudaDevice(World const& world, Plan const& plan) : CudaDevice(world, plan, Placement(plan)) {}
@@ -136,7 +145,7 @@ class CudaDevice final : public Device {
   Traffic const& traffic() const override { return traffic_; }
 
   void seed(Real* to, Real const* scales, Real value, std::int64_t n) override {
-    team().each(n, Seed{to, scales, value});
+    team().each(n, detail::Seed{to, scales, value});
   }
   void clear(Real* at, std::int64_t n) override {
     cuda::check(cudaMemsetAsync(at, 0, std::size_t(n) * sizeof(Real), streams_.current()),
@@ -171,15 +180,6 @@ class CudaDevice final : public Device {
   }
 
  private:
-  struct Seed {
-    Real* to;
-    Real const* scales;
-    Real value;
-    TESSERA_BOTH void operator()(std::int64_t i) const {
-      to[i] = scales ? value * scales[i] : value;
-    }
-  };
-
   static constexpr Bytes bounce_bytes = 4_MiB;
   static constexpr std::int64_t most_sums = 512;
 

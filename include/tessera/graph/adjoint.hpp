@@ -84,7 +84,7 @@ struct kernels<Backward<O, K>, B> {
   requires requires(Where const& w, T... t) {
     kernels<O, B>::backward(Wrt<K>{}, w, t...);
   }
-  TESSERA_BOTH static void run(Where const& w, T... t) {
+  static void run(Where const& w, T... t) {
     kernels<O, B>::backward(Wrt<K>{}, w, t...);
   }
 };

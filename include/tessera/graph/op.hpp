@@ -8,10 +8,9 @@
 ///   };
 ///   template <class Backend>
 ///   struct tessera::kernels<Swish, Backend> {
-///     template <Team T> TESSERA_BOTH static void run(T const&, View<Real> y, View<Real const> x);
-///     template <Team T> TESSERA_BOTH static void backward(Wrt<0>, T const&, View<Real> dx,
-///                                                         View<Real const> dy, View<Real const>
-///                                                         x);
+///     template <Team T> static void run(T const&, View<Real> y, View<Real const> x);
+///     template <Team T> static void backward(Wrt<0>, T const&, View<Real> dx,
+///                                            View<Real const> dy, View<Real const> x);
 ///   };
 ///   static_assert(tessera::complete<Swish>);  // last line of an op's file
 ///
@@ -20,7 +19,9 @@
 /// text) with saved(Signature). Optional members of kernels<Op, Backend>: prepare(Signature) (its
 /// result lives as long as the trainer and is Call::state), workspace(Signature) (bytes of
 /// Call::workspace).
-/// A kernel is a Team function, or a host function whose first parameter is a Call.
+/// A kernel is a Team function, or a host function whose first parameter is a Call. Functions that a
+/// team is given are TESSERA_BOTH: `[=] TESSERA_BOTH(std::int64_t i) {...}`; nvcc asks for it, and
+/// for --extended-lambda.
 #pragma once
 
 #include <tessera/core/team.hpp>

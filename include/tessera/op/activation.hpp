@@ -19,7 +19,7 @@ struct ActivationRules {
 template <template <class> class Kernel>
 struct ActivationKernel {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Low const> x, View<Low> slope) {
+  static void run(T const& team, View<Low> y, View<Low const> x, View<Low> slope) {
     team.run(Kernel<Low>{.y = y, .slope = slope, .x = x});
   }
 };

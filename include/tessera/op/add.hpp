@@ -22,7 +22,7 @@ struct AddWiden {
 template <class B>
 struct kernels<AddWiden, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Low const> b, View<Real const> a) {
+  static void run(T const& team, View<Real> y, View<Low const> b, View<Real const> a) {
     team.run(kernel::Add<Real, Low>{.y = y, .a = a, .b = b});
   }
 };
@@ -43,7 +43,7 @@ struct Add {
 template <class B>
 struct kernels<Add, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Low const> a, View<Low const> b) {
+  static void run(T const& team, View<Low> y, View<Low const> a, View<Low const> b) {
     team.run(kernel::Add<Low>{.y = y, .a = a, .b = b});
   }
 };
@@ -59,11 +59,11 @@ struct AddInto {
 template <class B>
 struct kernels<AddInto, B> {
   template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> x) {
+  static void run(T const& team, View<Real> y, View<Real const> x) {
     if (team.accumulate[0])
       team.run(kernel::Accumulate<Real>{.y = y, .x = x});
     else
-      team.each(x.count(), [=](std::int64_t i) { y[i] = x[i]; });
+      team.run(kernel::Convert<Real, Real>{.y = y, .x = x});
   }
 };
 
@@ -84,7 +84,7 @@ struct Multiply {
 template <class B>
 struct kernels<Multiply, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Low const> a, View<Low const> b) {
+  static void run(T const& team, View<Low> y, View<Low const> a, View<Low const> b) {
     team.run(kernel::Multiply<Low>{.y = y, .a = a, .b = b});
   }
 };

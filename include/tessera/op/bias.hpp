@@ -23,8 +23,7 @@ struct Bias {
 template <class B>
 struct kernels<Bias, B> {
   template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> x,
-                               View<Real const> b) {
+  static void run(T const& team, View<Real> y, View<Real const> x, View<Real const> b) {
     team.run(kernel::BiasAdd<Real>{.y = y, .x = x, .b = b});
   }
 };

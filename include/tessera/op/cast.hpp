@@ -17,7 +17,7 @@ struct Narrow {
 template <class B>
 struct kernels<Narrow, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Real const> x) {
+  static void run(T const& team, View<Low> y, View<Real const> x) {
     team.run(kernel::Convert<Low, Real>{.y = y, .x = x});
   }
 };
@@ -31,7 +31,7 @@ struct Widen {
 template <class B>
 struct kernels<Widen, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Low const> x) {
+  static void run(T const& team, View<Real> y, View<Low const> x) {
     team.run(kernel::Convert<Real, Low>{.y = y, .x = x});
   }
 };

@@ -25,8 +25,7 @@ struct Drop {  // operands: x, noise; attribute: how many of the segment are bef
 template <class B>
 struct kernels<Drop, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Low const> x,
-                               View<std::uint32_t const> noise) {
+  static void run(T const& team, View<Low> y, View<Low const> x, View<std::uint32_t const> noise) {
     if (!team.training) {
       if (y.at != x.at) team.run(kernel::Convert<Low, Low>{.y = y, .x = x});
       return;

@@ -32,16 +32,16 @@ struct Embed {
 template <class B>
 struct kernels<Embed, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, View<std::int32_t const> tokens,
-                               View<Low const> table) {
+  static void run(T const& team, View<Real> y, View<std::int32_t const> tokens,
+                  View<Low const> table) {
     team.run(kernel::EmbeddingForward<Real, Low>{.y = y, .tokens = tokens, .table = table});
   }
 };
 template <class B>
 struct kernels<EmbedWeight, B> {
   template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> dtable, View<Real const> dy,
-                               View<std::int32_t const> tokens) {
+  static void run(T const& team, View<Real> dtable, View<Real const> dy,
+                  View<std::int32_t const> tokens) {
     team.run(kernel::EmbeddingBackward<Real>{
         .dtable = dtable, .dy = dy, .tokens = tokens, .accumulate = team.accumulate[0]});
   }
@@ -75,15 +75,14 @@ struct AddPosition {
 template <class B>
 struct kernels<AddPosition, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> y, View<Real const> x,
-                               View<Low const> table) {
+  static void run(T const& team, View<Real> y, View<Real const> x, View<Low const> table) {
     team.run(kernel::PositionForward<Real, Low>{.y = y, .x = x, .table = table});
   }
 };
 template <class B>
 struct kernels<AddPositionWeight, B> {
   template <Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> dtable, View<Real const> dy) {
+  static void run(T const& team, View<Real> dtable, View<Real const> dy) {
     team.run(kernel::PositionBackward<Real>{
         .dtable = dtable, .dy = dy, .accumulate = team.accumulate[0]});
   }

@@ -29,14 +29,14 @@ struct GatedUnit {
 template <class Curve>
 struct GatedUnitKernel {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Low const> x) {
+  static void run(T const& team, View<Low> y, View<Low const> x) {
     team.run(kernel::GatedUnit<Low, Curve>{.y = y, .x = x});
   }
 };
 template <class Curve>
 struct GatedUnitInputKernel {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> dx, View<Low const> dy, View<Low const> x) {
+  static void run(T const& team, View<Low> dx, View<Low const> dy, View<Low const> x) {
     team.run(kernel::GatedUnitInput<Low, Curve>{.dx = dx, .dy = dy, .x = x});
   }
 };

@@ -49,8 +49,8 @@ struct LayerNormalize {
 template <class B>
 struct kernels<LayerNormalize, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Real const> x, View<Low const> gain,
-                               View<Low const> shift, View<Real> statistics) {
+  static void run(T const& team, View<Low> y, View<Real const> x, View<Low const> gain,
+                  View<Low const> shift, View<Real> statistics) {
     team.run(kernel::LayerNorm<Real, Low>{.y = y,
                                           .statistics = statistics,
                                           .x = x,
@@ -62,8 +62,8 @@ struct kernels<LayerNormalize, B> {
 template <class B>
 struct kernels<LayerNormInput, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> dx, View<Low const> dy, View<Real const> x,
-                               View<Low const> gain, View<Real const> statistics) {
+  static void run(T const& team, View<Real> dx, View<Low const> dy, View<Real const> x,
+                  View<Low const> gain, View<Real const> statistics) {
     team.run(kernel::LayerNormInput<Real, Low>{
         .dx = dx, .dy = dy, .x = x, .gain = gain, .statistics = statistics});
   }
@@ -71,8 +71,8 @@ struct kernels<LayerNormInput, B> {
 template <class B>
 struct kernels<LayerNormParameters, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> dgain, View<Low const> dy,
-                               View<Real const> x, View<Real const> statistics, View<Real> dshift) {
+  static void run(T const& team, View<Real> dgain, View<Low const> dy, View<Real const> x,
+                  View<Real const> statistics, View<Real> dshift) {
     team.run(kernel::LayerNormParameters<Real, Low>{.dgain = dgain,
                                                     .dshift = dshift,
                                                     .dy = dy,

@@ -45,8 +45,8 @@ struct RmsNormalize {
 template <class B>
 struct kernels<RmsNormalize, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Real const> x, View<Low const> gain,
-                               View<Real> inverse) {
+  static void run(T const& team, View<Low> y, View<Real const> x, View<Low const> gain,
+                  View<Real> inverse) {
     team.run(kernel::RmsNorm<Real, Low>{
         .y = y, .inverse = inverse, .x = x, .gain = gain, .epsilon = Real(team.number)});
   }
@@ -54,8 +54,8 @@ struct kernels<RmsNormalize, B> {
 template <class B>
 struct kernels<RmsNormInput, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> dx, View<Low const> dy, View<Real const> x,
-                               View<Low const> gain, View<Real const> inverse) {
+  static void run(T const& team, View<Real> dx, View<Low const> dy, View<Real const> x,
+                  View<Low const> gain, View<Real const> inverse) {
     team.run(kernel::RmsNormInput<Real, Low>{
         .dx = dx, .dy = dy, .x = x, .gain = gain, .inverse = inverse});
   }
@@ -63,8 +63,8 @@ struct kernels<RmsNormInput, B> {
 template <class B>
 struct kernels<RmsNormGain, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> dgain, View<Low const> dy,
-                               View<Real const> x, View<Real const> inverse) {
+  static void run(T const& team, View<Real> dgain, View<Low const> dy, View<Real const> x,
+                  View<Real const> inverse) {
     team.run(kernel::RmsNormGain<Real, Low>{
         .dgain = dgain, .dy = dy, .x = x, .inverse = inverse, .accumulate = team.accumulate[0]});
   }

@@ -66,14 +66,14 @@ struct Rotate : detail::RopeShape {
 template <RopeLayout Layout, class B>
 struct kernels<Rotate<Layout>, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> y, View<Low const> x) {
+  static void run(T const& team, View<Low> y, View<Low const> x) {
     detail::rotate<Layout>(team, y, x, false);
   }
 };
 template <RopeLayout Layout, class B>
 struct kernels<RotateBack<Layout>, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Low> dx, View<Low const> dy) {
+  static void run(T const& team, View<Low> dx, View<Low const> dy) {
     detail::rotate<Layout>(team, dx, dy, true);
   }
 };

@@ -17,7 +17,7 @@ struct SumRows {  // out[c] (+)= sum_r dy[r, c]
 template <class B>
 struct kernels<SumRows, B> {
   template <class Low, Team T>
-  TESSERA_BOTH static void run(T const& team, View<Real> out, View<Low const> dy) {
+  static void run(T const& team, View<Real> out, View<Low const> dy) {
     team.run(kernel::SumRows<Low>{.out = out, .dy = dy, .accumulate = team.accumulate[0]});
   }
 };

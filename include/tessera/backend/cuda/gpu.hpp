@@ -33,7 +33,11 @@ class Gpu {
     cudaError_t const code = cudaGetDeviceCount(&count);
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    if (code == cudaErrorInsufficientDriver || (driver > 0 && driver / 1000 < runtime / 1000))
+    if (driver == 0)
+      return std::string(
+          "On<Cuda>: this machine has no GPU driver (nvidia-smi shows one); start on "
+          "one that has, or use On<Cpu>");
+    if (code == cudaErrorInsufficientDriver || driver / 1000 < runtime / 1000)
       return "the GPU driver is for CUDA " + version(driver) + " and this program for " +
              version(runtime) + "; update the driver or build with an older toolkit";
     if (code != cudaSuccess || count == 0)
