@@ -25,13 +25,12 @@ template <class Backend>
 struct tessera::kernels<SquaredRelu, Backend> {
   template <Team T>
   static void run(T const& team, View<Real> y, View<Real const> x) {
-    team.each(x.count(), [=] TESSERA_BOTH(std::int64_t i) { y[i] = x[i] > 0 ? x[i] * x[i] : 0; });
+    team.each(x.count(), [=] TESSERA_BOTH(long i) { y[i] = x[i] > 0 ? x[i] * x[i] : 0; });
   }
   template <Team T>
   static void backward(Wrt<0>, T const& team, View<Real> dx, View<Real const> dy,
                        View<Real const> x) {
-    team.each(x.count(),
-              [=] TESSERA_BOTH(std::int64_t i) { dx[i] = x[i] > 0 ? 2 * x[i] * dy[i] : 0; });
+    team.each(x.count(), [=] TESSERA_BOTH(long i) { dx[i] = x[i] > 0 ? 2 * x[i] * dy[i] : 0; });
   }
 };
 static_assert(tessera::complete<SquaredRelu>);  // what is missing is refused here, by name

@@ -21,6 +21,7 @@
 #include <tessera/policy/clip_norm.hpp>
 #include <tessera/policy/frozen.hpp>
 #include <tessera/policy/global_batch.hpp>
+#include <tessera/policy/graphs.hpp>
 #include <tessera/policy/keep_float.hpp>
 #include <tessera/policy/on.hpp>
 #include <tessera/policy/precision.hpp>

@@ -9,6 +9,7 @@
 #include <tessera/backend/cpu/messages.hpp>
 #include <tessera/backend/cuda/cuda.hpp>
 #include <tessera/backend/cuda/gpu.hpp>
+#include <tessera/backend/cuda/graphs.hpp>
 #include <tessera/backend/cuda/memory.hpp>
 #include <tessera/backend/cuda/nccl.hpp>
 #include <tessera/device/cuda_streams.hpp>
@@ -18,6 +19,8 @@
 #include <tessera/kernels/reduce.hpp>
 #include <tessera/kernels/running.hpp>
 #include <tessera/kernels/sum_parts.hpp>
+
+#include <nvtx3/nvToolsExt.h>
 
 #include <vector>
 
@@ -71,6 +74,9 @@ class CudaDevice final : public Device {
   void enter(int turn) override { streams_.enter(turn); }
   void issue(Stream stream, Waits const& waits) override { streams_.issue(stream, waits); }
   void* queue() override { return streams_.current(); }
+  void repeat(std::span<std::uint64_t const> key, FunctionRef<void()> work) override {
+    graphs_.repeat(key, streams_.current(), work);
+  }
   void finish() override {
     if (squares_to_) {
       copy_async(squares_seen_.get(), squares_, sizeof(ExactSum), cudaMemcpyDeviceToHost,
@@ -85,6 +91,8 @@ class CudaDevice final : public Device {
   /// Ranks share nothing that a plan orders by barriers.
   void barrier() override {}
   void doing(int row, int layer, int micro) override { watch_.doing(row, layer, micro); }
+  void name(char const* row) override { nvtxRangePushA(row); }
+  void leave() override { nvtxRangePop(); }
 
   std::byte* stage(std::byte*, Bytes bytes, int micro) override {
     return staging_.get() + micro * aligned(bytes);
@@ -239,6 +247,7 @@ class CudaDevice final : public Device {
   Messages messages_;
   cuda::Gpu gpu_;
   CudaStreams streams_;
+  cuda::Graphs graphs_;
   cuda::DeviceMemory own_, numbers_;
   cuda::PinnedMemory host_, staging_, bounce_, squares_seen_;
   ExactSum *squares_ = nullptr, *sums_ = nullptr;  // of all pieces so far; of one call's

@@ -47,11 +47,17 @@ class Device {
   virtual void issue(Stream, Waits const&) {}
   /// The stream, as kernels see it: Call::queue.
   virtual void* queue() { return nullptr; }
+  /// work(), or the same again: what it asked of the stream when it was first given this key, which
+  /// says all that it depends on.
+  virtual void repeat(std::span<std::uint64_t const> /*key*/, FunctionRef<void()> work) { work(); }
   /// Everything that was asked is done, and numbers that verbs promised are there.
   virtual void finish() {}
   virtual void barrier() = 0;
   /// Where this rank is in the plan, for whoever waits for it.
   virtual void doing(int row, int layer, int micro) = 0;
+  /// What is asked until leave() is part of a row, whose words a profiler shows.
+  virtual void name(char const* /*words*/) {}
+  virtual void leave() {}
 
   // Numbers between host and device.
 

@@ -19,9 +19,8 @@
 /// text) with saved(Signature). Optional members of kernels<Op, Backend>: prepare(Signature) (its
 /// result lives as long as the trainer and is Call::state), workspace(Signature) (bytes of
 /// Call::workspace).
-/// A kernel is a Team function, or a host function whose first parameter is a Call. Functions that a
-/// team is given are TESSERA_BOTH: `[=] TESSERA_BOTH(std::int64_t i) {...}`; nvcc asks for it, and
-/// for --extended-lambda.
+/// A kernel is a Team function, or a host function whose first parameter is a Call. What a team is
+/// given is TESSERA_BOTH: `[=] TESSERA_BOTH(std::int64_t i) {...}`, for nvcc --extended-lambda.
 #pragma once
 
 #include <tessera/core/team.hpp>

@@ -28,6 +28,8 @@ struct Layout {
   Reduction reduce = Reduction::automatic;
   int strict = 0;  // samples of a leaf of the tree that sums gradients; 0: no tree
   bool clip = false;
+  bool gpu = false;                 // where it runs: on a GPU, or on cores
+  bool graphs = false;              // passes are captured once and replayed
   DType low = DType::real;          // what weights and activations are stored in
   bool stochastic = false;          // weights and states are rounded to it at random
   Bytes real = sizeof(Real);        // of a gradient

@@ -187,7 +187,8 @@ inline std::string render(Plan const& p) {
           std::to_string(p.layout.zero) + ">" +
           (train ? std::string(", Reduce<") + (p.mode == Reduction::step ? "Step" : "Micro") + ">"
                  : "") +
-          (p.layout.clip ? ", ClipNorm" : "") +
+          (p.layout.clip ? ", ClipNorm" : "") + (p.layout.gpu ? ", On<Cuda>" : "") +
+          (p.layout.graphs ? ", Graphs" : "") +
           (train && p.layout.strict > 0 ? ", Strict<" + std::to_string(p.layout.strict) + ">"
                                         : ""));
   detail::render_precision(p, out);

@@ -22,6 +22,16 @@ struct PolicyOnce {
   static_assert(AtMost<Times, 1>,
                 "Trainer<Model, Policies...>: a policy is given more than once; keep one of them");
 };
+template <bool Agree>
+struct GraphsNeedGpu {
+  static_assert(Agree, "Graphs: only work on a GPU can be captured; add On<Cuda> or leave it out");
+};
+template <class Optimizer, bool Can>
+struct OptimizerRunsOnGpu {
+  static_assert(Can,
+                "On<Cuda>: this optimizer takes sums or products over whole tensors on the host; "
+                "use AdamW, Adam, Sgd, Adagrad or Lion there");
+};
 template <int Batches>
 struct BatchIsGiven {
   static_assert(Positive<Batches>,
@@ -143,6 +153,16 @@ constexpr Layout all_set() {
   split_samples(layout);
   return layout;
 }
+struct NoOptimizer {};
+/// The first one, for a rule to name.
+template <class... P>
+struct FirstOptimizer : std::type_identity<NoOptimizer> {};
+template <class P, class... Rest>
+struct FirstOptimizer<P, Rest...>
+    : std::conditional_t<optimizes<P>(), std::type_identity<P>, FirstOptimizer<Rest...>> {};
+template <class... P>
+using OptimizerAmong = typename FirstOptimizer<P...>::type;
+
 template <bool IsStrict, Reduction Reduce, Across A>
 struct StrictAgrees : rule::StrictReducesOnce<(IsStrict && Reduce == Micro)>,
                       rule::StrictTakesNoSums<(IsStrict && A == Across::sums)> {};
@@ -152,6 +172,9 @@ struct Agree
       rule::OneOptimizer<(0 + ... + int(optimizes<P>()))>,
       rule::AccumulateOrGlobalBatch<named<P...>("Accumulate"), named<P...>("GlobalBatch")>,
       StrictAgrees<(all_set<P...>().strict > 0), all_set<P...>().reduce, all_set<P...>().across>,
+      rule::GraphsNeedGpu<!all_set<P...>().graphs || all_set<P...>().gpu>,
+      rule::OptimizerRunsOnGpu<OptimizerAmong<P...>,
+                               !all_set<P...>().gpu || all_set<P...>().across == Across::nothing>,
       rule::StochasticRoundingOfBf16<stored<P...>(), named<P...>("StochasticRounding") == 0 ||
                                                          stored<P...>() == DType::bf16>,
       rule::FrozenAtMost<named<P...>("Frozen"), most_frozen>,

@@ -60,7 +60,9 @@ class Executor {
       device_.doing(in.row, in.layer, in.micro);
       if (watch) watch->begins(in);
       std::int64_t const start = trace_.on() ? Trace::now() : 0;
+      device_.name(event_name(in).data());
       execute(in, watch);
+      device_.leave();
       if (trace_.on()) record(plan, in, start);
       if (watch) watch->ends(in);
     });
@@ -155,6 +157,7 @@ class Executor {
                    .micro = update ? -1 : in.micro,
                    .bytes = row.copied > 0 ? row.copied : -1});
   }
+  /// Ends in a zero.
   std::string_view event_name(Instruction const& in) const {
     std::size_t const owner = in.segment >= 0 ? std::size_t(in.segment)
                               : in.flat >= 0  ? programs_.size() + std::size_t(in.flat)
@@ -234,11 +237,17 @@ class Executor {
     Program& program = programs_[std::size_t(in.segment)];
     Bases const at = bases(p, in);
     bool const training = p.kind == Kind::train, last = in.segment == p.segments() - 1;
-    if (in.op == Do::forward)
-      program.forward(at, training, watch);
+    auto const work = [&] {
+      if (in.op == Do::forward)
+        program.forward(at, training, watch);
+      else
+        program.backward(at, watch);
+      if (in.op == Do::backward && p.reduces_slots()) clear_gaps(p, in);
+    };
+    if (p.layout.graphs && !watch)
+      device_.repeat(at.key(std::uint64_t(in.segment), std::uint64_t(in.op) * 2 + training), work);
     else
-      program.backward(at, watch);
-    if (in.op == Do::backward && p.reduces_slots()) clear_gaps(p, in);
+      work();
     if (last && (in.op == Do::backward || !training)) fetch_loss(program.losses(at, training), in);
   }
 

@@ -61,7 +61,10 @@ class Profile : public StepWatch {
   double seconds() const { return seconds_; }
   void whole_step(double seconds) { seconds_ = seconds; }
 
-  void begins(Instruction const& in) override { in_ = in, last_ = Trace::now(); }
+  void begins(Instruction const& in) override {
+    engine_.device().finish();
+    in_ = in, last_ = Trace::now();
+  }
   void done(int node, Op const& op, Tensor const&, DType) override {
     SegmentGraph const& s = engine_.executor().programs()[std::size_t(in_.segment)].segment();
     Nodes const nodes(s.nodes.begin(), s.nodes.end());
@@ -137,6 +140,7 @@ class Profile : public StepWatch {
     }
   }
   void lap(Work& w) {
+    engine_.device().finish();
     std::int64_t const now = Trace::now();
     w.seconds += 1e-9 * double(now - last_);
     ++w.runs;

@@ -6,6 +6,7 @@
 #include <tessera/device/device.hpp>
 #include <tessera/graph/describe.hpp>
 
+#include <bit>
 #include <cmath>
 
 namespace tessera::inline TESSERA_SETTING {
@@ -50,6 +51,22 @@ struct Bases {
   std::array<std::byte*, flats_of_segment> weights{};
   std::array<std::byte*, flats_of_segment> gradients{};
   std::array<bool, flats_of_segment> accumulate{};  // the gradient buffer holds something already
+
+  /// Tells passes apart whose kernels get different arguments.
+  using Key = std::array<std::uint64_t, 12 + 3 * flats_of_segment>;
+  Key key(std::uint64_t segment, std::uint64_t pass) const {
+    Key k{segment, pass, std::uint64_t(layer),
+          std::uint64_t(std::bit_cast<std::uint32_t>(float(seed)))};
+    std::size_t n = 4;
+    auto const add = [&](std::byte const* at) { k[n++] = reinterpret_cast<std::uintptr_t>(at); };
+    for (std::byte const* at :
+         {input, output, output_gradient, input_gradient, kept, scratch, workspace, batch})
+      add(at);
+    for (std::byte const* at : weights) add(at);
+    for (std::byte const* at : gradients) add(at);
+    for (bool const a : accumulate) k[n++] = a;
+    return k;
+  }
 };
 
 /// Sees every value that a pass computes, in order. A step has no watch.
