@@ -45,12 +45,14 @@ using Enabled = Backends<Cpu>;
 #endif
 inline constexpr int backends = Enabled::size;
 
+/// Where B stands among them; -1: nowhere.
 template <class B, class Of = Enabled>
 inline constexpr int backend_index = -1;
 template <class B, class... Rest>
 inline constexpr int backend_index<B, Backends<B, Rest...>> = 0;
 template <class B, class First, class... Rest>
 inline constexpr int backend_index<B, Backends<First, Rest...>> =
-    backend_index<B, Backends<Rest...>> + 1;
+    backend_index<B, Backends<Rest...>> < 0 ? -1 : backend_index<B, Backends<Rest...>> + 1;
+static_assert(backend_index<Cpu> == 0 && backend_index<void> == -1);
 
 }  // namespace tessera::inline TESSERA_SETTING
