@@ -94,21 +94,25 @@ TEST_CASE("buffers are aligned and never overlap") {
       for (int domain : {4, 2, 1}) {
         Plan const p = toy::plan(zero, {4, domain}, mode, 2);
         Placement const m = place(p);
-        std::vector<Span> own, window;
+        std::vector<Span> own, window, host;
         for (int i = 0; i < families; ++i) {
           Family const f = Family(i);
           Buffer const& b = m.of(f);
           CHECK(b.offset % buffer_alignment == 0);
           if (b.bytes == 0) continue;
-          auto& in = b.arena == Arena::own ? own : window;
+          auto& in = b.arena == Arena::own ? own : b.arena == Arena::host ? host : window;
+          Bytes const has = b.arena == Arena::own    ? m.private_bytes()
+                            : b.arena == Arena::host ? m.host_bytes()
+                                                     : m.window_bytes();
           for (int k = 0; k < (b.arena == Arena::rank ? domain : 1); ++k)
             in.push_back({m.start(f, k), m.start(f, k) + b.bytes});
-          CHECK(in.back().end <= (b.arena == Arena::own ? m.private_bytes() : m.window_bytes()));
+          CHECK(in.back().end <= has);
         }
         CHECK(disjoint(own));
         CHECK(disjoint(window));
+        CHECK(disjoint(host));
         if (domain == 1) CHECK(m.window_bytes() == 0);
-        CHECK(peak(p) == m.private_bytes() + m.window_bytes() / domain);
+        CHECK(peak(p) == m.private_bytes() + m.host_bytes() + m.window_bytes() / domain);
       }
 }
 
