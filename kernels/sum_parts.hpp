@@ -1,4 +1,5 @@
-/// The sum of every rank's part, by halves: what a reduce leaves with the part's owner.
+/// Sums of buffers: of every rank's part by halves, which a reduce leaves with the part's owner;
+/// and from the left.
 #pragma once
 
 #include <tessera/core/team.hpp>
@@ -47,6 +48,32 @@ struct SumParts {
  private:
   TESSERA_BOTH T part(int k, std::int64_t i) const {
     return k == rank ? own[i] : others[(k < rank ? k : k - 1) * n + i];
+  }
+};
+
+/// out = part[0] + part[1] + ... from the left; out may be any of them.
+///
+/// Shapes  out and each part [n]
+template <class T>
+struct SumInOrder {
+  static constexpr int most = 32;  // halvings of any number of samples, or uses of a tensor
+
+  T* out;
+  std::int64_t n;
+  int parts;
+  T const* part[most];
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(n); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    Chunk const chunk = Chunk::at(r, n);
+    lane.each(chunk.size, [=, *this](std::int64_t c) {
+      std::int64_t const i = chunk.first + c;
+      T sum = part[0][i];
+      for (int k = 1; k < parts; ++k) sum = sum + part[k][i];
+      out[i] = sum;
+    });
   }
 };
 

@@ -9,6 +9,7 @@ What a file needs stands in comments among its first lines (`//` in C++, `#` in 
     // ranks: 1 2 4     runs under mpirun with 1, then 2, then 4 ranks; so does, without it, what
                         reaches ranks.hpp; everything else runs plainly
     // double           compiled with -DTESSERA_DOUBLE
+    // cuda             with the CUDA backend, on the doubles of tests/cuda_double
     // static           passes by compiling
     // nvcc             also compiled by nvcc
     // timeout: 120     seconds; 60 unless told
@@ -24,11 +25,11 @@ import sys
 import compilers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-APART = ("tests/reject", "tests/consumer", "tests/fixtures", "tests/main")  # not tests themselves
+APART = ("tests/reject", "tests/consumer", "tests/fixtures", "tests/main", "tests/cuda_double")  # not tests themselves
 FIRST_LINES = 12
 RANKS = ROOT / "tests/ranks.hpp"
 DIRECTIVE = re.compile(r"^(?://|#) (?:(ranks|timeout|args):\s*(.*)"
-                       r"|(double|static|nvcc|manual|test))$")
+                       r"|(double|cuda|static|nvcc|manual|test))$")
 
 
 def directives(path):
@@ -61,7 +62,7 @@ def line(kind, path, folder, found):
         kind = "static"
     under_mpi = kind != "script" and RANKS in compilers.closure(path)
     ranks = found.get("ranks", "1 2 4" if under_mpi else "0")
-    flags = [f for f in ("double", "manual") if f in found] + ["ranks"] * under_mpi
+    flags = [f for f in ("double", "cuda", "manual") if f in found] + ["ranks"] * under_mpi
     arguments = found.get("args", "")
     if "|" in arguments:
         sys.exit(f"{path}: an argument cannot hold a '|'")

@@ -37,3 +37,20 @@ TEST_CASE("parts are summed to the bits of buffers in shared memory, set or adde
           CHECK(own == expected);
         }
 }
+
+TEST_CASE("buffers are summed from the left, into any of them") {
+  for (int const parts : {1, 2, 3, 7, 32})
+    for (std::int64_t const n : {1, 4097}) {
+      std::vector<float> const all = values<float>(parts * n, 1);
+      std::vector<float> expected(static_cast<std::size_t>(n));
+      sum_in_order(expected.data(), n, parts, [&](int k) { return all.data() + k * n; });
+      for (int const into : {0, parts / 2, parts - 1}) {
+        std::vector<float> own = all;
+        kernel::SumInOrder<float> sum{
+            .out = own.data() + into * n, .n = n, .parts = parts, .part = {}};
+        for (int k = 0; k < parts; ++k) sum.part[k] = own.data() + k * n;
+        CpuTeam{}.run(sum);
+        CHECK(std::memcmp(own.data() + into * n, expected.data(), expected.size() * 4) == 0);
+      }
+    }
+}

@@ -50,6 +50,15 @@ World& world() {
 
 int main(int argc, char** argv) {
   setenv("TESSERA_PATIENCE", "60", 0);
+#if defined(TESSERA_CUDA_DOUBLE)  // whose streams are threads that send messages
+  struct Mpi {
+    Mpi(int& c, char**& v) {
+      int has = 0;
+      MPI_Init_thread(&c, &v, MPI_THREAD_MULTIPLE, &has);
+    }
+    ~Mpi() { MPI_Finalize(); }
+  } const mpi(argc, argv);
+#endif
   tessera::World world(argc, argv);
   tessera::test::the_world = &world;
   doctest::Context context(argc, argv);

@@ -14,7 +14,6 @@
 #include <tessera/backend/cuda/nccl.hpp>
 #include <tessera/device/cuda_streams.hpp>
 #include <tessera/device/device.hpp>
-#include <tessera/kernels/elementwise.hpp>
 #include <tessera/kernels/exact_sum.hpp>
 #include <tessera/kernels/reduce.hpp>
 #include <tessera/kernels/running.hpp>
@@ -161,13 +160,12 @@ class CudaDevice final : public Device {
   }
   void sum_in_order(Real* out, std::int64_t n, int parts,
                     FunctionRef<Real const*(int)> part) override {
-    Shape const shape = shape_of(n);
-    if (parts == 1 && part(0) != out)
-      return copy_async(out, part(0), std::size_t(n) * sizeof(Real), cudaMemcpyDeviceToDevice,
-                        streams_.current());
-    for (int k = 1; k < parts; ++k)
-      team().run(kernel::Add<Real>{
-          .y = {out, shape}, .a = {k == 1 ? part(0) : out, shape}, .b = {part(k), shape}});
+    kernel::SumInOrder<Real> sum{.out = out, .n = n, .parts = parts, .part = {}};
+    if (parts > sum.most)
+      throw Error("a sum of " + std::to_string(parts) + " buffers, and " +
+                  std::to_string(sum.most) + " at most; a bug in the plan");
+    for (int k = 0; k < parts; ++k) sum.part[k] = part(k);
+    team().run(sum);
   }
   void add_squares(ExactSum& to, Real const* x, std::int64_t n,
                    std::span<double> scratch) override {

@@ -92,7 +92,7 @@ class Device {
   /// to[i] = value (* scales[i], if there are any)
   virtual void seed(Real* to, Real const* scales, Real value, std::int64_t n) = 0;
   virtual void clear(Real* at, std::int64_t n) = 0;
-  /// out = part 0 + part 1 + ... from the left; part(0) may be out.
+  /// out = part 0 + part 1 + ... from the left; out may be any of them.
   virtual void sum_in_order(Real* out, std::int64_t n, int parts,
                             FunctionRef<Real const*(int)> part) = 0;
   /// Adds the sum of squares of x, exactly from pieces of 256 on, to `to` when finish() returns.

@@ -1,3 +1,4 @@
+// cuda
 /// Products through the double of cuBLASLt beside the CPU's, which meet plain loops.
 #include <tessera/backend/cuda/gemm.hpp>
 

@@ -1,0 +1,54 @@
+/// What tests, and the doubles of other libraries, ask of the CUDA double beyond CUDA itself.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <functional>
+#include <string>
+
+namespace cuda_double {
+
+/// Runs on the stream's own thread, behind all that it has to do already; captured where the stream
+/// is. What throws Fault, or touches memory that is not allocated, leaves a sticky error.
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
+
+struct Fault {
+  cudaError_t code;
+  std::string why;
+};
+
+/// Where the bytes of a device address are. The address itself belongs to nobody: host code that
+/// follows it ends the program. Addresses of the host stay as they are.
+void* real(void const* at);
+/// In the words of `bytes` at `words`, device addresses become real ones.
+void relocate(void* words, std::size_t bytes);
+/// Throws Fault if these bytes are not all allocated; read also if one was never written.
+void read(void const* at, std::size_t bytes, char const* who);
+void write(void const* at, std::size_t bytes, char const* who);
+
+/// Every stream sleeps up to so many microseconds before each thing it does.
+void delay(int microseconds);
+/// Calls of the library so far; and what has been launched.
+long calls();
+/// The call of this name, after so many others, returns the error and does nothing else. An empty
+/// name is any call.
+void fail_next(std::string const& call, cudaError_t error, long calls_before = 0);
+/// What the last injected failure hit; empty: nothing yet.
+std::string failed();
+/// The machine that programs see. Back to what a new process has: no error, no failure to come.
+struct Machine {
+  int gpus = 8, driver = 13000, major = 9, minor = 0;
+  std::size_t bytes = std::size_t(4) << 30;  // of each
+};
+Machine& machine();
+void reset();
+/// The reason of a sticky error, in words.
+std::string complaint();
+
+/// Runs a block's threads, for every block: launch.hpp.
+void run_blocks(unsigned blocks, int threads, std::function<void()> const& body);
+/// After a jump out of a body, whose threads are in its middle.
+void forget_threads();
+
+}  // namespace cuda_double

@@ -1,0 +1,171 @@
+/// A block's threads: fibers of one host thread. Each runs as far as it can before the next one
+/// does, and the order turns around at every barrier, so that a missing one shows.
+#include <cuda_double/api.hpp>
+#include <cuda_double/threads.hpp>
+
+#include <setjmp.h>
+#include <ucontext.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace {
+
+constexpr std::size_t stack_bytes = 128 << 10;
+constexpr int warp = 32;
+
+enum class State : std::uint8_t { runnable, at_barrier, at_warp_barrier, done };
+
+struct Fiber {
+  std::unique_ptr<char[]> stack{new char[stack_bytes]};
+  bool made = false;  // has a context that waits for its next body
+  jmp_buf at{};
+  State state = State::done;
+#if defined(__SANITIZE_THREAD__)
+  void* tsan = __tsan_create_fiber(0);
+#endif
+};
+
+class Scheduler {
+ public:
+  void run(unsigned blocks, int threads, std::function<void()> const& body) {
+    body_ = &body, blocks_ = blocks;
+    while (int(fibers_.size()) < threads) fibers_.push_back(std::make_unique<Fiber>());
+    for (block_ = 0; block_ < blocks; ++block_) {
+      for (auto& [key, memory] : shared_) std::fill(memory.begin(), memory.end(), char(0xa5));
+      for (int t = 0; t < threads; ++t) fibers_[std::size_t(t)]->state = State::runnable;
+      bool forward = true;
+      while (pass(threads, forward)) forward = !forward;
+    }
+  }
+
+  /// After a jump out of a body.
+  void forget() { fibers_.clear(); }
+
+  int thread() const { return thread_; }
+  unsigned block() const { return block_; }
+  unsigned blocks() const { return blocks_; }
+  void wait(State at) {
+    Fiber& me = *fibers_[std::size_t(thread_)];
+    me.state = at;
+    leave(me);
+  }
+  void* shared(void const* key, std::size_t bytes) {
+    std::vector<char>& memory = shared_[key];
+    if (memory.size() < bytes) memory.assign(bytes, char(0xa5));
+    return memory.data();
+  }
+
+ private:
+  static void entry();
+
+  /// Every thread to its next barrier, or its end. False: the block has ended.
+  bool pass(int threads, bool forward) {
+    for (int i = 0; i < threads; ++i) {
+      thread_ = forward ? i : threads - 1 - i;
+      Fiber& f = *fibers_[std::size_t(thread_)];
+      if (f.state == State::runnable) enter(f);
+    }
+    bool freed = false;
+    for (int w = 0; w < threads; w += warp)
+      if (count(w, std::min(threads, w + warp), State::at_warp_barrier) ==
+          std::min(threads, w + warp) - w)
+        freed = release(w, std::min(threads, w + warp));
+    if (freed) return true;
+    int const done = count(0, threads, State::done);
+    if (done == threads) return false;
+    if (count(0, threads, State::at_barrier) == threads) return release(0, threads);
+    throw cuda_double::Fault{cudaErrorLaunchFailure,
+                             "threads of a block do not meet at one barrier"};
+  }
+  int count(int from, int to, State state) const {
+    int n = 0;
+    for (int t = from; t < to; ++t) n += fibers_[std::size_t(t)]->state == state;
+    return n;
+  }
+  bool release(int from, int to) {
+    for (int t = from; t < to; ++t) fibers_[std::size_t(t)]->state = State::runnable;
+    return true;
+  }
+
+  // A context is made once, and then left and entered by jumps: they cost no system call.
+  void enter(Fiber& f) {
+#if defined(__SANITIZE_THREAD__)
+    host_ = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(f.tsan, 0);
+#endif
+    if (_setjmp(here_)) return;
+    if (f.made) _longjmp(f.at, 1);
+    f.made = true;
+    ucontext_t context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = f.stack.get();
+    context.uc_stack.ss_size = stack_bytes;
+    context.uc_link = nullptr;
+    makecontext(&context, entry, 0);
+    setcontext(&context);
+  }
+  void leave(Fiber& f) {
+    if (_setjmp(f.at)) return;
+#if defined(__SANITIZE_THREAD__)
+    __tsan_switch_to_fiber(host_, 0);
+#endif
+    _longjmp(here_, 1);
+  }
+
+  std::function<void()> const* body_ = nullptr;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::map<void const*, std::vector<char>> shared_;
+  jmp_buf here_{};
+  void* host_ = nullptr;
+  int thread_ = 0;
+  unsigned block_ = 0, blocks_ = 1;
+};
+
+thread_local Scheduler scheduler;
+
+void Scheduler::entry() {
+  for (;;) {
+    (*scheduler.body_)();
+    scheduler.wait(State::done);
+  }
+}
+
+}  // namespace
+
+namespace cuda_double {
+
+int thread() {
+  return scheduler.thread();
+}
+unsigned block() {
+  return scheduler.block();
+}
+unsigned blocks() {
+  return scheduler.blocks();
+}
+void barrier() {
+  scheduler.wait(State::at_barrier);
+}
+void warp_barrier() {
+  scheduler.wait(State::at_warp_barrier);
+}
+void* shared_memory(void const* key, std::size_t bytes) {
+  return scheduler.shared(key, bytes);
+}
+
+void forget_threads() {
+  scheduler.forget();
+}
+
+void run_blocks(unsigned blocks, int threads, std::function<void()> const& body) {
+  scheduler.run(blocks, threads, body);
+}
+
+}  // namespace cuda_double

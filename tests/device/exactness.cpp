@@ -1,0 +1,138 @@
+// cuda
+// ranks: 1 2 4
+// timeout: 240
+/// The engine on a GPU's double beside the engine on cores: every layout, in every precision.
+#include <tessera/tessera.hpp>
+
+#include <cuda_double/api.hpp>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "../ranks.hpp"
+
+using namespace tessera;
+using test::world;
+
+namespace {
+
+struct Model {
+  TokenAndPositionEmbedding<61, 12, 24> embed;
+  Repeat<3, Gpt2Block<24, 2, 3>> blocks;
+  TiedLmHead<61, 24> head;
+};
+
+/// Sample i holds tokens that nobody else's do.
+struct Made {
+  std::int64_t samples(int) const { return 64; }
+  void sample(std::int64_t i, std::span<std::int32_t> in, std::span<std::int32_t> out) const {
+    for (std::size_t t = 0; t < in.size(); ++t) {
+      in[t] = std::int32_t((i * 13 + std::int64_t(t) * 7) % 61);
+      out[t] = t % 5 == 4 ? -1 : std::int32_t((i * 13 + std::int64_t(t) * 7 + 3) % 61);
+    }
+  }
+};
+
+struct Trained {
+  std::vector<double> losses, norms;
+  std::vector<std::vector<Real>> values;
+};
+
+template <class... Policies>
+Trained trained(int steps = 3) {
+  Trainer<Model, Batch<2, 12>, AdamW, ClipNorm, Policies...> trainer(
+      world(), {.learning_rate = 1e-2, .clip_norm = 0.5});
+  Trained t;
+  for (int i = 0; i < steps; ++i) {
+    Report const r = trainer.step(Made{});
+    t.losses.push_back(r.loss);
+    t.norms.push_back(r.gradient_norm);
+  }
+  t.losses.push_back(trainer.evaluate(Made{}, 13));
+  for (std::string const& path : trainer.paths()) {
+    t.values.push_back(trainer.parameter(path));
+    t.values.push_back(trainer.gradient(path));
+    t.values.push_back(trainer.state("exp_avg", path));
+  }
+  Plan const& p = trainer.plan();
+  Traffic const& c = trainer.engine().traffic();
+  Bytes moved = 0, crossed = 0;
+  for (Counter const& n : {c.reduced, c.gradients_gathered})
+    moved += n.copied, crossed += n.payload;
+  CHECK(moved == steps * (copied(p, Do::reduce) + copied(p, Do::gather_gradient)));
+  CHECK(crossed == steps * (payload(p, Do::reduce) + payload(p, Do::gather_gradient)));
+  return t;
+}
+
+void same_bits(Trained const& a, Trained const& b) {
+  CHECK(a.losses == b.losses);
+  CHECK(a.norms == b.norms);
+  REQUIRE(a.values.size() == b.values.size());
+  int different = 0;
+  for (std::size_t i = 0; i < a.values.size(); ++i)
+    different +=
+        std::memcmp(a.values[i].data(), b.values[i].data(), a.values[i].size() * sizeof(Real)) != 0;
+  CHECK(different == 0);
+}
+
+/// Losses and norms of a few steps, whose products are summed in another order.
+void close(Trained const& a, Trained const& b, double most) {
+  for (std::size_t i = 0; i < a.losses.size(); ++i)
+    CHECK(std::abs(a.losses[i] / b.losses[i] - 1) < most);
+  for (std::size_t i = 0; i < a.norms.size(); ++i)
+    CHECK(std::abs(a.norms[i] / b.norms[i] - 1) < 10 * most);
+}
+
+using Gpu = On<Cuda>;
+
+}  // namespace
+
+TEST_CASE("one micro-batch: the losses of cores, and the same bits in every layout") {
+  Trained const gpu = trained<Gpu, Zero<0>>();
+  close(gpu, trained<Zero<0>>(), 1e-5);
+  same_bits(gpu, trained<Gpu, Zero<0>>());
+  same_bits(gpu, trained<Gpu, Zero<0>, Graphs>());
+  same_bits(gpu, trained<Gpu, Zero<1>>());
+  same_bits(gpu, trained<Gpu, Zero<2>>());
+  same_bits(gpu, trained<Gpu, Zero<3>>());
+  same_bits(gpu, trained<Gpu, Zero<3>, Graphs>());
+  same_bits(gpu, trained<Gpu, Zero<0>, Reduce<Micro>>());
+  same_bits(gpu, trained<Gpu, Zero<3>, Reduce<Step>>());
+}
+
+TEST_CASE("three micro-batches: within each Reduce mode") {
+  Trained const step = trained<Gpu, Accumulate<3>, Zero<0>, Reduce<Step>>();
+  close(step, trained<Accumulate<3>, Zero<0>, Reduce<Step>>(), 1e-5);
+  same_bits(step, trained<Gpu, Accumulate<3>, Zero<1>, Reduce<Step>, Graphs>());
+  same_bits(step, trained<Gpu, Accumulate<3>, Zero<3>, Reduce<Step>>());
+  Trained const micro = trained<Gpu, Accumulate<3>, Zero<0>, Reduce<Micro>>();
+  same_bits(micro, trained<Gpu, Accumulate<3>, Zero<2>, Reduce<Micro>, Graphs>());
+  same_bits(micro, trained<Gpu, Accumulate<3>, Zero<3>, Reduce<Micro>>());
+}
+
+TEST_CASE("16-bit storage") {
+  Trained const bf = trained<Gpu, Zero<0>, Precision<bf16>>();
+  close(bf, trained<Zero<0>, Precision<bf16>>(), 2e-3);
+  same_bits(bf, trained<Gpu, Zero<3>, Precision<bf16>>());
+  Trained const fp = trained<Gpu, Zero<0>, Precision<fp16>>();
+  close(fp, trained<Zero<0>, Precision<fp16>>(), 2e-3);
+  same_bits(fp, trained<Gpu, Zero<2>, Precision<fp16>, Graphs>());
+  Trained const rounded = trained<Gpu, Zero<0>, Precision<bf16>, StochasticRounding>();
+  close(rounded, trained<Zero<0>, Precision<bf16>, StochasticRounding>(), 2e-3);
+  same_bits(rounded, trained<Gpu, Zero<3>, Precision<bf16>, StochasticRounding>());
+}
+
+TEST_CASE("Strict") {
+  Trained const strict = trained<Gpu, Strict<>, Accumulate<2>, Zero<0>>();
+  close(strict, trained<Strict<>, Accumulate<2>, Zero<0>>(), 1e-5);
+  same_bits(strict, trained<Gpu, Strict<>, Accumulate<2>, Zero<3>>());
+}
+
+TEST_CASE("delays of any stream change nothing") {
+  Trained const plain = trained<Gpu, Zero<3>, Accumulate<2>>();
+  cuda_double::delay(200);
+  same_bits(plain, trained<Gpu, Zero<3>, Accumulate<2>>());
+  same_bits(plain, trained<Gpu, Zero<2>, Accumulate<2>, Reduce<Micro>, Graphs>());
+  cuda_double::delay(0);
+}
