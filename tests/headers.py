@@ -5,7 +5,7 @@
 
 SET       headers   every header under include/ and kernels/, included alone
           kernels   every header under kernels/, for each GPU architecture that is supported
-          programs  tests, examples and benches; nvcc: those that say `// nvcc`, and every .cu
+          programs  tests, examples and benches; nvcc: those that say `// nvcc`
           static    FILE..., tests that pass by compiling
           link      all headers in two translation units, linked: nothing may be defined twice
 COMPILER  gxx | clang | nvcc
@@ -105,8 +105,6 @@ def main():
     elif options.set == "programs" and options.compiler == "nvcc":
         chosen = [p for p in tests.programs() if tests.directives(p).get("nvcc") is not None]
         todo = [job(options, p, p) for p in chosen]
-        todo += [job(options, p, p, architectures=compilers.CUDA_ARCHITECTURES)
-                 for p in tests.programs(".cu")]
     elif options.set == "programs":
         mains = sorted((ROOT / "tests" / "main").glob("*.cpp"))
         todo = [job(options, p, p) for p in [*mains, *tests.programs()]]

@@ -49,8 +49,8 @@ def files(folder, ending):
     return [p for p in (every if scripts else inside) if p.is_file()]
 
 
-def programs(ending=".cpp", folders=("tests", "examples", "bench")):
-    return [p for f in folders for p in files(f, ending)]
+def programs(folders=("tests", "examples", "bench")):
+    return [p for f in folders for p in files(f, ".cpp")]
 
 
 def line(kind, path, folder, found):

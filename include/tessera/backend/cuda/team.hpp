@@ -106,7 +106,8 @@ struct Each {
 
 }  // namespace detail
 
-/// One launch per verb, in the order of a stream.
+/// One launch per verb, in the order of a stream. An op's function is compiled for both sides, and
+/// so must be what it calls; only the host calls either.
 struct CudaTeam {
   static constexpr bool is_team = true;
   static constexpr std::int64_t most_blocks = 1 << 16;
@@ -114,21 +115,23 @@ struct CudaTeam {
   cudaStream_t stream = nullptr;
   static CudaTeam on(void* queue) { return {static_cast<cudaStream_t>(queue)}; }
 
-  template <class F>
-  void each(std::int64_t n, F f) const {
+  TESSERA_ANY_THREAD template <class F>
+  TESSERA_BOTH void each(std::int64_t n, F f) const {
     if (n == 0) return;
     cuda::launch<lane_partials>(stream, blocks((n + lane_partials - 1) / lane_partials),
                                 detail::Each<F>{n, f});
   }
 
-  template <class Kernel>
-  void run(Kernel const& kernel) const {
+  TESSERA_ANY_THREAD template <class Kernel>
+  TESSERA_BOTH void run(Kernel const& kernel) const {
     if (kernel.rows() == 0) return;
     cuda::launch<lane_partials>(stream, blocks(kernel.rows()), detail::Rows<Kernel>{kernel});
   }
 
  private:
-  static unsigned blocks(std::int64_t n) { return unsigned(n < most_blocks ? n : most_blocks); }
+  TESSERA_BOTH static unsigned blocks(std::int64_t n) {
+    return unsigned(n < most_blocks ? n : most_blocks);
+  }
 };
 
 static_assert(Lane<BlockLane> && Team<CudaTeam>);
