@@ -35,6 +35,12 @@ def find(compiler):
     return shutil.which({"gxx": "g++", "clang": "clang++"}[compiler])
 
 
+def cuda_headers():
+    """For host compilers: where the headers beside nvcc are, without their warnings."""
+    nvcc = find("nvcc")
+    return ["-isystem", f"{pathlib.Path(nvcc).resolve().parent.parent}/include"] if nvcc else []
+
+
 @functools.lru_cache(maxsize=None)
 def version(path):
     return subprocess.run([path, "--version"], capture_output=True, text=True).stdout

@@ -20,6 +20,8 @@ import compilers
 import listing as tests
 from compilers import ROOT
 
+DOUBLES = ROOT / "tests" / "cuda_double"
+
 
 def headers(folders=("include/tessera", "kernels")):
     found = [p for f in folders for p in sorted((ROOT / f).rglob("*.hpp"))]
@@ -50,6 +52,9 @@ def job(options, path, source, **how):
     flags = tests.directives(path)
     if flags.get("double") is not None:
         words.insert(1, "-DTESSERA_DOUBLE")
+    if flags.get("cuda") is not None or DOUBLES in path.parents:
+        words[1:1] = ["-DTESSERA_CUDA", "-DTESSERA_CUDA_DOUBLE", f"-I{DOUBLES}",
+                      *compilers.cuda_headers()]
 
     def run():
         try:
@@ -107,7 +112,8 @@ def main():
         todo = [job(options, p, p) for p in chosen]
     elif options.set == "programs":
         mains = sorted((ROOT / "tests" / "main").glob("*.cpp"))
-        todo = [job(options, p, p) for p in [*mains, *tests.programs()]]
+        doubles = sorted(DOUBLES.glob("*.cpp"))
+        todo = [job(options, p, p) for p in [*mains, *doubles, *tests.programs()]]
     else:
         todo = [job(options, p.resolve(), p.resolve()) for p in options.files]
     compilers.report(what, todo)

@@ -25,7 +25,8 @@ import sys
 import compilers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-APART = ("tests/reject", "tests/consumer", "tests/fixtures", "tests/main", "tests/cuda_double")  # not tests themselves
+# Not tests themselves.
+APART = ("tests/reject", "tests/consumer", "tests/fixtures", "tests/main", "tests/cuda_double")
 FIRST_LINES = 12
 RANKS = ROOT / "tests/ranks.hpp"
 DIRECTIVE = re.compile(r"^(?://|#) (?:(ranks|timeout|args):\s*(.*)"

@@ -9,6 +9,7 @@
 #include <tessera/policy/fold.hpp>
 #include <tessera/policy/frozen.hpp>
 #include <tessera/policy/keep_float.hpp>
+#include <tessera/policy/on.hpp>
 #include <tessera/run/checkpoint.hpp>
 #include <tessera/run/engine.hpp>
 #include <tessera/run/generator.hpp>

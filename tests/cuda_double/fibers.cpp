@@ -123,7 +123,9 @@ class Scheduler {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::map<void const*, std::vector<char>> shared_;
   jmp_buf here_{};
+#if defined(__SANITIZE_THREAD__)
   void* host_ = nullptr;
+#endif
   int thread_ = 0;
   unsigned block_ = 0, blocks_ = 1;
 };

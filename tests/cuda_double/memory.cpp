@@ -1,5 +1,5 @@
-/// Memory of the device, twice in the address space: where programs believe it to be nothing may be
-/// touched, ever; where the bytes are, `shift` further on, only kernels and copies of the double go.
+/// Memory of the device, twice in the address space: where programs believe it to be, nothing may
+/// be touched, ever; where the bytes are, only kernels and copies of the double go.
 #include <cuda_double/api.hpp>
 #include <cuda_double/memory.hpp>
 

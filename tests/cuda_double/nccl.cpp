@@ -6,6 +6,8 @@
 #include <cuda_double/api.hpp>
 #include <cuda_double/nccl.hpp>
 
+#include <tessera/core/dtype.hpp>
+
 #include <mpi.h>
 
 #include <atomic>
@@ -147,62 +149,29 @@ bool agree(ncclComm& comm, int tag, Called const& mine) {
   return true;
 }
 
-float widened(std::uint16_t bits, ncclDataType_t type) {
-  if (type == ncclBfloat16) {
-    std::uint32_t const wide = std::uint32_t(bits) << 16;
-    float x;
-    std::memcpy(&x, &wide, sizeof x);
-    return x;
-  }
-  _Float16 half;
-  std::memcpy(&half, &bits, sizeof half);
-  return float(half);
-}
-std::uint16_t narrowed(float x, ncclDataType_t type) {
-  std::uint16_t bits;
-  if (type == ncclBfloat16) {
-    std::uint32_t wide;
-    std::memcpy(&wide, &x, sizeof wide);
-    wide += 0x7fff + (wide >> 16 & 1);
-    return std::uint16_t(wide >> 16);
-  }
-  _Float16 const half = _Float16(x);
-  std::memcpy(&bits, &half, sizeof bits);
-  return bits;
-}
-
-/// out[i] = the sum over ranks of in[rank * n + i], in rank order.
-template <class T>
-void sum(std::byte const* in, std::byte* out, std::size_t n, int ranks) {
+/// out[i] = the sum over ranks of in[rank * n + i], in rank order, in Sum.
+template <class T, class Sum = T>
+bool sum(std::byte const* in, std::byte* out, std::size_t n, int ranks) {
   for (std::size_t i = 0; i < n; ++i) {
-    T total = 0;
+    Sum total{};
     for (int r = 0; r < ranks; ++r) {
       T x;
       std::memcpy(&x, in + (std::size_t(r) * n + i) * sizeof x, sizeof x);
-      total = r == 0 ? x : total + x;
+      total = r == 0 ? Sum(x) : total + Sum(x);
     }
-    std::memcpy(out + i * sizeof total, &total, sizeof total);
+    T const stored = T(total);
+    std::memcpy(out + i * sizeof stored, &stored, sizeof stored);
   }
+  return true;
 }
 bool sum_of(ncclDataType_t type, std::byte const* in, std::byte* out, std::size_t n, int ranks) {
   switch (type) {
-    case ncclFloat32: sum<float>(in, out, n, ranks); return true;
-    case ncclFloat64: sum<double>(in, out, n, ranks); return true;
-    case ncclInt32: sum<std::int32_t>(in, out, n, ranks); return true;
-    case ncclInt64: sum<std::int64_t>(in, out, n, ranks); return true;
-    case ncclBfloat16:
-    case ncclFloat16:
-      for (std::size_t i = 0; i < n; ++i) {
-        float total = 0;
-        for (int r = 0; r < ranks; ++r) {
-          std::uint16_t bits;
-          std::memcpy(&bits, in + (std::size_t(r) * n + i) * 2, 2);
-          total = r == 0 ? widened(bits, type) : total + widened(bits, type);
-        }
-        std::uint16_t const bits = narrowed(total, type);
-        std::memcpy(out + i * 2, &bits, 2);
-      }
-      return true;
+    case ncclFloat32: return sum<float>(in, out, n, ranks);
+    case ncclFloat64: return sum<double>(in, out, n, ranks);
+    case ncclInt32: return sum<std::int32_t>(in, out, n, ranks);
+    case ncclInt64: return sum<std::int64_t>(in, out, n, ranks);
+    case ncclBfloat16: return sum<tessera::bf16, float>(in, out, n, ranks);
+    case ncclFloat16: return sum<tessera::fp16, float>(in, out, n, ranks);
     default: return false;
   }
 }

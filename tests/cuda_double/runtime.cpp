@@ -27,7 +27,7 @@ namespace {
 
 using Work = std::function<void()>;
 
-// --- errors ---------------------------------------------------------------------------------------
+// --- errors -------------------------------------------------------------------------------------
 
 std::atomic<int> sticky{cudaSuccess};
 std::mutex texts_lock;
@@ -70,7 +70,7 @@ cudaError_t refuse(cudaError_t error, std::string const& why) {
   return last = error;
 }
 
-// --- streams --------------------------------------------------------------------------------------
+// --- streams ------------------------------------------------------------------------------------
 
 std::atomic<int> most_delay{0};
 
@@ -269,7 +269,7 @@ using namespace cuda_double;
 
 extern "C" {
 
-// --- devices --------------------------------------------------------------------------------------
+// --- devices ------------------------------------------------------------------------------------
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = machine().gpus;
@@ -345,7 +345,7 @@ cudaError_t cudaGetLastError() {
   return was;
 }
 
-// --- memory ---------------------------------------------------------------------------------------
+// --- memory -------------------------------------------------------------------------------------
 
 cudaError_t cudaMalloc(void** at, std::size_t bytes) {
   ENTER("cudaMalloc");
@@ -398,7 +398,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
   });
 }
 
-// --- streams and events ---------------------------------------------------------------------------
+// --- streams and events -------------------------------------------------------------------------
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) {
   ENTER("cudaStreamCreateWithPriority");
@@ -484,7 +484,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return cudaSuccess;
 }
 
-// --- graphs ---------------------------------------------------------------------------------------
+// --- graphs -------------------------------------------------------------------------------------
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   ENTER("cudaStreamBeginCapture");
