@@ -57,9 +57,10 @@ TEST_CASE("plans are sound, alone and in any order of training and evaluation") 
   });
 }
 
-TEST_CASE("without any one of its rows or waits a plan is refused; with a row twice, too") {
+TEST_CASE(
+    "without any one of its rows or waits a plan is refused; with a row twice or moved, too") {
   std::array<Tally, kinds_of_rows> dropped{}, doubled{};
-  Tally unwaited;
+  Tally unwaited, moved;
   each_plan([&](Plan const& train) {
     for (Plan const& p : {train, evaluate_plan(train, train.micros)})
       for (std::size_t i = 0; i < p.rows.size(); ++i) {
@@ -70,6 +71,12 @@ TEST_CASE("without any one of its rows or waits a plan is refused; with a row tw
         Plan more = p;
         more.rows.insert(more.rows.begin() + std::ptrdiff_t(i), r);
         if (r.op != Do::barrier) doubled[std::size_t(r.op)].count(more);
+        for (int x = 0; x < streams; ++x) {
+          if (Stream(x) == r.stream || r.op == Do::load || r.op == Do::release) continue;
+          Plan elsewhere = p;
+          elsewhere.rows[i].stream = Stream(x);
+          moved.count(elsewhere);
+        }
         for (std::size_t x = 0; x < streams; ++x) {
           if (r.wait[x] == Wait::none) continue;
           Plan eager = p;
@@ -89,6 +96,9 @@ TEST_CASE("without any one of its rows or waits a plan is refused; with a row tw
     CHECK(t.passed == 0);
   }
   std::printf("waits           %5d of %5d\n", unwaited.refused, unwaited.refused + unwaited.passed);
+  std::printf("streams         %5d of %5d\n", moved.refused, moved.refused + moved.passed);
+  CHECK(moved.refused > 0);
+  CHECK(moved.passed == 0);
   CHECK(unwaited.refused > 0);
   CHECK(unwaited.passed == 0);
 }

@@ -44,6 +44,17 @@ enum class When : std::uint8_t { every, first, last, not_first, not_last };
 enum class Stream : std::uint8_t { compute, gather, reduce };
 inline constexpr int streams = 3;
 
+/// What computes waits for what moves bytes only where it must, so they are apart.
+constexpr Stream stream_of(Do op) {
+  switch (op) {
+    case Do::gather:
+    case Do::gather_update: return Stream::gather;
+    case Do::reduce:
+    case Do::gather_gradient: return Stream::reduce;
+    default: return Stream::compute;
+  }
+}
+
 /// What a row waits for on another stream: all that was issued there...
 enum class Wait : std::uint8_t {
   none,

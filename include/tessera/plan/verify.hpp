@@ -42,6 +42,7 @@ enum class Wrong : std::uint8_t {
   step_twice,
   step_not_published,  // other ranks never see the stepped part
   ranks_race,          // two ranks of a domain, without a barrier between
+  stream_of_another,   // a row is not on the stream of its kind
   streams_race         // two streams of a rank, without a wait between
 };
 
@@ -80,6 +81,7 @@ class Structure {
   }
 
   constexpr Wrong see(Instruction const& in) {
+    if (p_.rows[std::size_t(in.row)].stream != stream_of(in.op)) return Wrong::stream_of_another;
     switch (in.op) {
       case Do::load: return loads_++ == in.micro ? Wrong::nothing : Wrong::batch_not_loaded;
       case Do::forward: return forward(in);

@@ -122,6 +122,7 @@ constexpr std::string_view word(Wrong what) {
     case Wrong::step_twice: return "steps weights twice";
     case Wrong::step_not_published: return "hides stepped weights from the other ranks";
     case Wrong::ranks_race: return "lets two ranks touch the same bytes without a barrier between";
+    case Wrong::stream_of_another: return "has a row on another stream than that of its kind";
     case Wrong::streams_race: return "lets two streams touch the same bytes without a wait between";
   }
   return "";

@@ -35,7 +35,7 @@ constexpr Row gather_row(Plan const& p, Row const& before, int flat) {
           .segment = before.segment,
           .flat = flat,
           .op = Do::gather,
-          .stream = Stream::gather,
+          .stream = stream_of(Do::gather),
           .payload = others * part,
           .copied = copies * part};
 }
@@ -46,7 +46,7 @@ constexpr Row gather_update_row(Plan const& p, Row const& before) {
   return {.pass = before.pass,
           .flat = before.flat,
           .op = Do::gather_update,
-          .stream = Stream::gather,
+          .stream = stream_of(Do::gather_update),
           .payload = (p.mesh.data - 1) * part,
           .copied = (p.mesh.domains() - 1) * part};
 }
@@ -58,7 +58,7 @@ constexpr Row reduce_row(Plan const& p, Row const& after, int flat, Do op) {
           .segment = after.segment,
           .flat = flat,
           .op = op,
-          .stream = Stream::reduce,
+          .stream = stream_of(op),
           .payload = others,
           .copied = others};
 }
