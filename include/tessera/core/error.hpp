@@ -20,4 +20,14 @@ class Error : public std::runtime_error {
   bool everywhere_;
 };
 
+/// A call of a device's library has failed. Whoever knows what it was for adds that.
+class DeviceError : public Error {
+ public:
+  explicit DeviceError(std::string const& sentence) : Error(sentence), sentence_(sentence) {}
+  std::string const& sentence() const { return sentence_; }
+
+ private:
+  std::string sentence_;
+};
+
 }  // namespace tessera::inline TESSERA_SETTING

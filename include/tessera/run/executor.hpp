@@ -61,7 +61,7 @@ class Executor {
       if (watch) watch->begins(in);
       std::int64_t const start = trace_.on() ? Trace::now() : 0;
       device_.name(event_name(in).data());
-      execute(in, watch);
+      placed([&] { execute(in, watch); }, [&] { return where(in); });
       device_.leave();
       if (trace_.on()) record(plan, in, start);
       if (watch) watch->ends(in);
@@ -143,7 +143,17 @@ class Executor {
     plan_ = &plan, batches_ = &batches;
     turnout_ = {};
     sums_ = {};
-    device_.start();
+    placed([&] { device_.start(); }, [] { return std::string("start of a step"); });
+  }
+
+  /// work(), whose failing calls are told with their place.
+  template <class Work, class Where>
+  static void placed(Work const& work, Where const& where) {
+    try {
+      work();
+    } catch (DeviceError const& error) {
+      throw Error(error.sentence() + " [" + where() + "]");
+    }
   }
 
   void record(Plan const& p, Instruction const& in, std::int64_t start) {
@@ -163,6 +173,14 @@ class Executor {
                               : in.flat >= 0  ? programs_.size() + std::size_t(in.flat)
                                               : names_.size() - 1;
     return names_[owner][std::size_t(in.op)];
+  }
+
+  /// The row that is at work, for a message.
+  std::string where(Instruction const& in) const {
+    std::string text = "plan row " + std::to_string(in.row) + ", " + std::string(event_name(in));
+    if (in.segment >= 0 || in.flat >= 0) text += ", layer " + std::to_string(in.layer);
+    if (in.pass != Pass::update) text += ", micro-batch " + std::to_string(in.micro);
+    return text;
   }
 
   void execute(Instruction const& in, NodeWatch* watch) {

@@ -32,7 +32,7 @@ void delay(int microseconds);
 /// Calls of the library so far; and what has been launched.
 long calls();
 /// The call of this name, after so many others, returns the error and does nothing else. An empty
-/// name is any call.
+/// name is any call but cudaStreamQuery.
 void fail_next(std::string const& call, cudaError_t error, long calls_before = 0);
 /// What the last injected failure hit; empty: nothing yet.
 std::string failed();

@@ -17,8 +17,9 @@ namespace tessera::inline TESSERA_SETTING::cublaslt {
 
 inline void check(cublasStatus_t status, char const* call, std::string const& what) {
   if (status != CUBLAS_STATUS_SUCCESS)
-    throw Error(what + ": " + call + ": " + cublasLtGetStatusString(status) + " (" +
-                cublasLtGetStatusName(status) + "); CUBLASLT_LOG_LEVEL=5 shows what it was asked");
+    throw DeviceError(what + ": " + call + ": " + cublasLtGetStatusString(status) + " (" +
+                      cublasLtGetStatusName(status) +
+                      "); CUBLASLT_LOG_LEVEL=5 shows what it was asked");
 }
 
 template <auto Destroy>

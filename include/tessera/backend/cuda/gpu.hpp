@@ -49,25 +49,36 @@ class Gpu {
              "; start as many ranks as there are GPUs (mpirun --map-by ppr:" +
              std::to_string(count) + ":node)";
     index_ = world.node_rank();
-    int major = 0, minor = 0;
-    for (cudaError_t const step :
-         {cudaSetDevice(index_),
-          cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index_),
-          cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index_)})
-      if (step != cudaSuccess)
-        return "GPU " + std::to_string(index_) + " does not answer: " + cudaGetErrorString(step);
-    architecture_ = 10 * major + minor;
-    return {};
+    return told([&] {
+      int major = 0, minor = 0;
+      check(cudaSetDevice(index_), "cudaSetDevice");
+      check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index_),
+            "cudaDeviceGetAttribute");
+      check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index_),
+            "cudaDeviceGetAttribute");
+      architecture_ = 10 * major + minor;
+    });
   }
 
   std::optional<std::string> check_memory(Bytes needs) const {
     std::size_t free = 0, total = 0;
-    if (cudaError_t const code = cudaMemGetInfo(&free, &total); code != cudaSuccess)
-      return std::string("cudaMemGetInfo: ") + cudaGetErrorString(code);
+    if (auto const problem = told([&] { check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo"); }))
+      return problem;
     if (needs <= Bytes(free)) return {};
     return "the plan takes " + std::to_string(needs) + " bytes and GPU " + std::to_string(index_) +
            " has " + std::to_string(free) + " free of " + std::to_string(total) +
            "; raise Zero<Stage>, use more ranks, or lower Batch<Sequences, Tokens>";
+  }
+
+  /// What failed, for all ranks to hear.
+  template <class Calls>
+  static std::optional<std::string> told(Calls const& calls) {
+    try {
+      calls();
+    } catch (DeviceError const& error) {
+      return error.sentence();
+    }
+    return {};
   }
 
   /// Different GPUs would round differently, and wait for the slowest.

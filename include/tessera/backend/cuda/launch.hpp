@@ -16,10 +16,21 @@
 
 namespace tessera::inline TESSERA_SETTING::cuda {
 
+/// What one can do about it.
+inline char const* advice(cudaError_t code) {
+  switch (code) {
+    case cudaErrorMemoryAllocation: return "use a smaller micro-batch, more ranks or Zero<3>";
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchFailure: return "compute-sanitizer names the kernel and the line";
+    case cudaErrorNoKernelImageForDevice: return "build for this GPU, with nvcc -arch=native";
+    default: return "nvidia-smi and the kernel's log tell whether the GPU is well";
+  }
+}
+
 inline void check(cudaError_t code, char const* call) {
   if (code != cudaSuccess)
-    throw Error(std::string(call) + ": " + cudaGetErrorString(code) + " (" +
-                cudaGetErrorName(code) + ")");
+    throw DeviceError(std::string(call) + ": " + cudaGetErrorString(code) + " (" +
+                      cudaGetErrorName(code) + "); " + advice(code));
 }
 
 #if defined(__CUDACC__)

@@ -103,8 +103,8 @@ class Nccl {
 
   [[noreturn]] void fail(ncclResult_t code, char const* call) {
     char const* const last = comm_ ? ncclGetLastError(comm_) : nullptr;
-    throw Error(std::string(call) + ": " + ncclGetErrorString(code) +
-                (last && *last ? std::string(" (") + last + ")" : "") + advice);
+    throw DeviceError(std::string(call) + ": " + ncclGetErrorString(code) +
+                      (last && *last ? std::string(" (") + last + ")" : "") + advice);
   }
 
   static constexpr char const* advice = "; NCCL_DEBUG=WARN tells more";
