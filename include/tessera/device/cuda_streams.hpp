@@ -16,7 +16,9 @@ namespace cuda {
 /// Waiting for it orders streams; it measures nothing.
 class Event {
  public:
-  Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
+  Event() {
+    check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  }
   Event(Event const&) = delete;
   Event& operator=(Event const&) = delete;
   ~Event() { cudaEventDestroy(event_); }

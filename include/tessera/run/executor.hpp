@@ -4,6 +4,7 @@
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/plan/words.hpp>
 #include <tessera/run/batch.hpp>
+#include <tessera/run/gaps.hpp>
 #include <tessera/run/trace.hpp>
 #include <tessera/run/update.hpp>
 
@@ -32,9 +33,9 @@ class Executor {
         memory_(memory),
         device_(memory.device()),
         update_(world.rank(), memory, optimizer, groups),
-        trace_(trace) {
+        trace_(trace),
+        gaps_(memory.plan(), segments) {
     for (SegmentGraph const& s : segments) programs_.emplace_back(s, backend);
-    find_gaps(segments);
     auto const name = [&](std::string const& owner) {
       names_.emplace_back();
       for (int op = 0; op < kinds_of_rows; ++op)
@@ -212,37 +213,6 @@ class Executor {
     }
   }
 
-  /// Elements of a flat's layer that no parameter owns.
-  struct Gap {
-    std::int64_t begin = 0, end = 0;
-  };
-  void find_gaps(std::span<SegmentGraph const> segments) {
-    Plan const& p = memory_.plan();
-    std::vector<std::int64_t> end(std::size_t(p.flats()), 0);
-    gaps_.resize(std::size_t(p.flats()));
-    auto const close = [&](int flat, std::int64_t from, std::int64_t to) {
-      if (from < to) gaps_[std::size_t(flat)].push_back({from, to});
-    };
-    for (SegmentGraph const& s : segments)
-      for (std::size_t k = 0; k < s.parameters.size(); ++k) {
-        int const flat = s.places[k].flat;
-        std::int64_t& last = end[std::size_t(flat)];
-        if (s.places[k].offset < last) continue;  // a tied one, seen before
-        close(flat, last, s.places[k].offset);
-        last = s.places[k].offset + s.parameters[k].shape.count();
-      }
-    for (int f = 0; f < p.flats(); ++f) close(f, end[std::size_t(f)], p.whole_elements(f));
-  }
-  /// Gradient slots hold what other flats left there; sums over whole parts must find zeros.
-  void clear_gaps(Plan const& p, Instruction const& in) {
-    for (FlatUse const& u : p.facts.segments[std::size_t(in.segment)].flats)
-      if (u.flat >= 0 && u.gradient)
-        for (Gap const& g : gaps_[std::size_t(u.flat)]) {
-          Real* const at = memory_.gradient(in, u.flat);
-          device_.clear(at + g.begin, g.end - g.begin);
-        }
-  }
-
   void load(Plan const& p, Instruction const& in) {
     int const slots = memory_.plan().micros, slot = in.micro % slots;
     if (slot == 0 && in.micro > 0) add_losses(slots);  // evaluation: more than a step has
@@ -260,7 +230,7 @@ class Executor {
         program.forward(at, training, watch);
       else
         program.backward(at, watch);
-      if (in.op == Do::backward && p.reduces_slots()) clear_gaps(p, in);
+      if (in.op == Do::backward && p.reduces_slots()) gaps_.clear(memory_, in);
     };
     if (p.layout.graphs && !watch)
       device_.repeat(at.key(std::uint64_t(in.segment), std::uint64_t(in.op) * 2 + training), work);
@@ -387,8 +357,8 @@ class Executor {
   Trace& trace_;
   std::vector<Program> programs_;
   std::vector<std::array<std::string, kinds_of_rows>>
-      names_;                           // of trace events: segments, flats, none
-  std::vector<std::vector<Gap>> gaps_;  // by flat
+      names_;  // of trace events: segments, flats, none
+  Gaps gaps_;
   Plan const* plan_ = nullptr;
   Batches const* batches_ = nullptr;
   StepValues values_{};

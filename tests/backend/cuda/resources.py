@@ -84,8 +84,9 @@ def version():
 
 def render(taken):
     wide = max(map(len, taken)) + 2
-    lines = [f"Registers on {', '.join(ARCHITECTURES)} by nvcc {version()}; bytes spilled there, if "
-             "any.", "resources.py holds kernels to this table and makes it anew with --write.", ""]
+    lines = [f"Registers on {', '.join(ARCHITECTURES)} by nvcc {version()}; bytes spilled there, "
+             "if any.",
+             "resources.py holds kernels to this table and makes it anew with --write.", ""]
     for name, at in sorted(taken.items()):
         counts = "".join(f"{at[a][0]:5}" for a in ARCHITECTURES)
         spilled = "".join(f"{at[a][1]:5}" for a in ARCHITECTURES)
