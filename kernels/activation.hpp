@@ -70,14 +70,19 @@ struct Activation {
     T* const out = y.at + chunk.first;
     T const* const in = x.at + chunk.first;
     if (slope.at == nullptr) {
-      lane.each(chunk.size, [=](std::int64_t i) { out[i] = T(At::of(Wide<T>(in[i])).value()); });
+      lane.each(
+          chunk.size, [](std::int64_t, T& yi, T const& xi) { yi = T(At::of(Wide<T>(xi)).value()); },
+          out, in);
     } else {
       T* const derivative = slope.at + chunk.first;
-      lane.each(chunk.size, [=](std::int64_t i) {
-        At const f = At::of(Wide<T>(in[i]));
-        out[i] = T(f.value());
-        derivative[i] = T(f.slope());
-      });
+      lane.each(
+          chunk.size,
+          [](std::int64_t, T& yi, T& si, T const& xi) {
+            At const f = At::of(Wide<T>(xi));
+            yi = T(f.value());
+            si = T(f.slope());
+          },
+          out, derivative, in);
     }
   }
 };

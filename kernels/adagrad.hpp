@@ -30,18 +30,18 @@ struct Adagrad {
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     using W = Wide<T>;
+    using State = StateOf<T, Weights>;
     Chunk const chunk = Chunk::at(r, n);
-    Weights const weight = w.from(chunk.first);
-    StateOf<T, Weights> const sum = s.from(chunk.first);
-    T const* const gradient = g + chunk.first;
     W const step = W(lr), least = W(eps), shrink = W(decay), scale = W(gradient_scale);
-    each_weight(lane, weight, chunk.size, [=](std::int64_t i, auto const draw) {
-      W const x = weight.get(i);
-      W const d = W(gradient[i]) * scale + shrink * x;
-      W const square = sum.get(i) + d * d;
-      sum.set(i, square, draw.of(1));
-      weight.set(i, x - step * d / (sqrt_fast(square) + least), draw.of(0));
-    });
+    auto const update = [=](Weights weight, auto const draw, auto& si, T const& gi) {
+      State const sum{&si};
+      W const x = weight.get(0);
+      W const d = W(gi) * scale + shrink * x;
+      W const square = sum.get(0) + d * d;
+      sum.set(0, square, draw.of(1));
+      weight.set(0, x - step * d / (sqrt_fast(square) + least), draw.of(0));
+    };
+    each_weight(lane, w.from(chunk.first), chunk.size, update, s.at + chunk.first, g + chunk.first);
   }
 };
 

@@ -36,24 +36,25 @@ struct Adam {
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     using W = Wide<T>;
+    using State = StateOf<T, Weights>;
     Chunk const chunk = Chunk::at(r, n);
-    Weights const weight = w.from(chunk.first);
-    StateOf<T, Weights> const first = m.from(chunk.first), second = v.from(chunk.first);
-    T const* const gradient = g + chunk.first;
     W const joined = W(decay), keep = W(Decoupled ? 1 - lr * decay : 1);
     W const step = W(lr * correction1);
     W const gain1 = W(1 - beta1), keep2 = W(beta2), gain2 = W(1 - beta2);
     W const root = W(std::sqrt(correction2)), least = W(eps), scale = W(gradient_scale);
-    each_weight(lane, weight, chunk.size, [=](std::int64_t i, auto const draw) {
-      W const x = weight.get(i);
-      W d = W(gradient[i]) * scale;
+    auto const update = [=](Weights weight, auto const draw, auto& mi, auto& vi, T const& gi) {
+      State const first{&mi}, second{&vi};
+      W const x = weight.get(0);
+      W d = W(gi) * scale;
       if constexpr (!Decoupled) d += joined * x;
-      W const before = first.get(i), mean = before + gain1 * (d - before);
-      W const square = keep2 * second.get(i) + gain2 * d * d;
-      first.set(i, mean, draw.of(1));
-      second.set(i, square, draw.of(2));
-      weight.set(i, x * keep - step * mean / (sqrt_fast(square) * root + least), draw.of(0));
-    });
+      W const before = first.get(0), mean = before + gain1 * (d - before);
+      W const square = keep2 * second.get(0) + gain2 * d * d;
+      first.set(0, mean, draw.of(1));
+      second.set(0, square, draw.of(2));
+      weight.set(0, x * keep - step * mean / (sqrt_fast(square) * root + least), draw.of(0));
+    };
+    each_weight(lane, w.from(chunk.first), chunk.size, update, m.at + chunk.first,
+                v.at + chunk.first, g + chunk.first);
   }
 };
 

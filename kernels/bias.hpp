@@ -24,7 +24,10 @@ struct BiasAdd {
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     T* const yr = y.row(r);
     T const *const xr = x.row(r), *const bias = b.at;
-    lane.each(y.cols(), [=](std::int64_t c) { yr[c] = T(Wide<T>(xr[c]) + Wide<T>(bias[c])); });
+    lane.each(
+        y.cols(),
+        [](std::int64_t, T& yi, T const& xi, T const& bi) { yi = T(Wide<T>(xi) + Wide<T>(bi)); },
+        yr, xr, bias);
   }
 };
 

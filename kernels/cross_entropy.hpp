@@ -38,7 +38,9 @@ struct CrossEntropy {
     W* const loss = row_loss.at + r;
     std::int32_t const target = targets[r];
     if (target == ignored) {
-      if (slope) lane.each(vocabulary, [=](std::int64_t c) { slope[c] = S(W(0)); });
+      if (slope)
+        lane.each(
+            vocabulary, [](std::int64_t, S& to) { to = S(W(0)); }, slope);
       lane.once([=] { *loss = 0; });
       return;
     }
@@ -56,7 +58,8 @@ struct CrossEntropy {
       return e;
     });
     W const to = factor ? *factor * *scale : *scale, by = to / sum;
-    lane.each(vocabulary, [=](std::int64_t c) { slope[c] = S(W(row[c]) * by); });
+    lane.each(
+        vocabulary, [=](std::int64_t, S& to_c, T const& e) { to_c = S(W(e) * by); }, slope, row);
     lane.once([=] {
       *loss = std::log(sum) + highest - wanted;
       slope[target] = S((exp_fast(wanted - highest) / sum - 1) * to);

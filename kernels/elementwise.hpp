@@ -27,8 +27,10 @@ struct Add {
     T* const out = y.at + chunk.first;
     T const* const left = a.at + chunk.first;
     U const* const right = b.at + chunk.first;
-    lane.each(chunk.size,
-              [=](std::int64_t i) { out[i] = T(Wide<T>(left[i]) + Wide<T>(right[i])); });
+    lane.each(
+        chunk.size,
+        [](std::int64_t, T& yi, T const& ai, U const& bi) { yi = T(Wide<T>(ai) + Wide<T>(bi)); },
+        out, left, right);
   }
 };
 
@@ -65,8 +67,10 @@ struct Multiply {
     Chunk const chunk = Chunk::at(r, y.count());
     T* const out = y.at + chunk.first;
     T const *const left = a.at + chunk.first, *const right = b.at + chunk.first;
-    lane.each(chunk.size,
-              [=](std::int64_t i) { out[i] = T(Wide<T>(left[i]) * Wide<T>(right[i])); });
+    lane.each(
+        chunk.size,
+        [](std::int64_t, T& yi, T const& ai, T const& bi) { yi = T(Wide<T>(ai) * Wide<T>(bi)); },
+        out, left, right);
   }
 };
 
@@ -86,7 +90,8 @@ struct Convert {
     Chunk const chunk = Chunk::at(r, y.count());
     To* const out = y.at + chunk.first;
     From const* const in = x.at + chunk.first;
-    lane.each(chunk.size, [=](std::int64_t i) { out[i] = To(Wide<From>(in[i])); });
+    lane.each(
+        chunk.size, [](std::int64_t, To& yi, From const& xi) { yi = To(Wide<From>(xi)); }, out, in);
   }
 };
 
@@ -108,7 +113,8 @@ struct Scale {
     T* const out = y.at + chunk.first;
     T const* const in = x.at + chunk.first;
     Wide<T> const by = *factor;
-    lane.each(chunk.size, [=](std::int64_t i) { out[i] = T(Wide<T>(in[i]) * by); });
+    lane.each(
+        chunk.size, [=](std::int64_t, T& yi, T const& xi) { yi = T(Wide<T>(xi) * by); }, out, in);
   }
 };
 

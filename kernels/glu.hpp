@@ -24,9 +24,12 @@ struct GatedUnit {
     std::int64_t const cols = y.cols();
     T* const out = y.row(r);
     T const *const gate = x.row(r), *const up = gate + cols;
-    lane.each(cols, [=](std::int64_t c) {
-      out[c] = T(ActivationAt<Curve, W>::of(W(gate[c])).value() * W(up[c]));
-    });
+    lane.each(
+        cols,
+        [](std::int64_t, T& yi, T const& gi, T const& ui) {
+          yi = T(ActivationAt<Curve, W>::of(W(gi)).value() * W(ui));
+        },
+        out, gate, up);
   }
 };
 
@@ -48,12 +51,15 @@ struct GatedUnitInput {
     std::int64_t const cols = dy.cols();
     T *const dgate = dx.row(r), *const dup = dgate + cols;
     T const *const d = dy.row(r), *const gate = x.row(r), *const up = gate + cols;
-    lane.each(cols, [=](std::int64_t c) {
-      auto const f = ActivationAt<Curve, W>::of(W(gate[c]));
-      W const upstream = W(d[c]), other = W(up[c]);
-      dgate[c] = T(upstream * other * f.slope());
-      dup[c] = T(upstream * f.value());
-    });
+    lane.each(
+        cols,
+        [](std::int64_t, T& to_gate, T& to_up, T const& dyi, T const& gi, T const& ui) {
+          auto const f = ActivationAt<Curve, W>::of(W(gi));
+          W const upstream = W(dyi), other = W(ui);
+          to_gate = T(upstream * other * f.slope());
+          to_up = T(upstream * f.value());
+        },
+        dgate, dup, d, gate, up);
   }
 };
 

@@ -57,11 +57,14 @@ struct LambMoments {
     T const* const gradient = g + here.first;
     W const gain1 = W(1 - beta1), keep2 = W(beta2), gain2 = W(1 - beta2), scale = W(gradient_scale);
     LambUpdate<W> const update(correction1, correction2, eps, decay);
-    lane.each(here.size, [=](std::int64_t i) {
-      W const d = W(gradient[i]) * scale;
-      first[i] = T(W(first[i]) + gain1 * (d - W(first[i])));
-      second[i] = T(keep2 * W(second[i]) + gain2 * d * d);
-    });
+    lane.each(
+        here.size,
+        [=](std::int64_t, T& mi, T& vi, T const& gi) {
+          W const d = W(gi) * scale;
+          mi = T(W(mi) + gain1 * (d - W(mi)));
+          vi = T(keep2 * W(vi) + gain2 * d * d);
+        },
+        first, second, gradient);
     W const weights = lane.sum(here.size, [=](std::int64_t i) {
       W const x = weight.get(i);
       return x * x;
@@ -97,14 +100,15 @@ struct LambStep {
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     using W = Wide<T>;
     Chunk const chunk = Chunk::at(r, n);
-    Weights const weight = w.from(chunk.first);
-    T const *const first = m + chunk.first, *const second = v + chunk.first;
     W const size = W(step);
     LambUpdate<W> const update(correction1, correction2, eps, decay);
-    lane.each(chunk.size, [=](std::int64_t i) {
-      W const x = weight.get(i);
-      weight.set(i, x - size * update(W(first[i]), W(second[i]), x));
-    });
+    each_weight(
+        lane, w.from(chunk.first), chunk.size,
+        [=](Weights weight, Nearest, T const& mi, T const& vi) {
+          W const x = weight.get(0);
+          weight.set(0, x - size * update(W(mi), W(vi), x));
+        },
+        m + chunk.first, v + chunk.first);
   }
 };
 

@@ -38,8 +38,12 @@ struct LayerNorm {
       return d * d;
     });
     W const inverse = 1 / std::sqrt(squares / W(cols) + epsilon);
-    lane.each(cols,
-              [=](std::int64_t c) { yr[c] = S((W(xr[c]) - mean) * inverse * W(g[c]) + W(b[c])); });
+    lane.each(
+        cols,
+        [=](std::int64_t, S& yi, T const& xi, S const& wi, S const& bi) {
+          yi = S((W(xi) - mean) * inverse * W(wi) + W(bi));
+        },
+        yr, xr, g, b);
     W* const kept = statistics.at + 2 * r;
     lane.once([=] { kept[0] = mean, kept[1] = inverse; });
   }
@@ -77,16 +81,22 @@ struct LayerNormInput {
       return W(dyr[c]) * W(w[c]) * ((W(xr[c]) - mean) * inverse);
     }) / W(cols);
     if (add.at == nullptr) {
-      lane.each(cols, [=](std::int64_t c) {
-        W const n = (W(xr[c]) - mean) * inverse;
-        out[c] = T((W(dyr[c]) * W(w[c]) - shared - n * along) * inverse);
-      });
+      lane.each(
+          cols,
+          [=](std::int64_t, T& dxi, S const& dyi, T const& xi, S const& wi) {
+            W const n = (W(xi) - mean) * inverse;
+            dxi = T((W(dyi) * W(wi) - shared - n * along) * inverse);
+          },
+          out, dyr, xr, w);
     } else {
       T const* const more = add.row(r);
-      lane.each(cols, [=](std::int64_t c) {
-        W const n = (W(xr[c]) - mean) * inverse;
-        out[c] = T(W(more[c]) + (W(dyr[c]) * W(w[c]) - shared - n * along) * inverse);
-      });
+      lane.each(
+          cols,
+          [=](std::int64_t, T& dxi, S const& dyi, T const& xi, S const& wi, T const& addi) {
+            W const n = (W(xi) - mean) * inverse;
+            dxi = T(W(addi) + (W(dyi) * W(wi) - shared - n * along) * inverse);
+          },
+          out, dyr, xr, w, more);
     }
   }
 };

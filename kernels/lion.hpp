@@ -31,19 +31,19 @@ struct Lion {
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     using W = Wide<T>;
+    using State = StateOf<T, Weights>;
     Chunk const chunk = Chunk::at(r, n);
-    Weights const weight = w.from(chunk.first);
-    StateOf<T, Weights> const momentum = m.from(chunk.first);
-    T const* const gradient = g + chunk.first;
     W const keep = W(1 - lr * decay), step = W(lr), scale = W(gradient_scale);
     W const gain1 = W(1 - beta1), gain2 = W(1 - beta2);
-    each_weight(lane, weight, chunk.size, [=](std::int64_t i, auto const draw) {
-      W const mean = momentum.get(i), apart = W(gradient[i]) * scale - mean;
+    auto const update = [=](Weights weight, auto const draw, auto& mi, T const& gi) {
+      State const momentum{&mi};
+      W const mean = momentum.get(0), apart = W(gi) * scale - mean;
       W const direction = mean + gain1 * apart;
-      momentum.set(i, mean + gain2 * apart, draw.of(1));
+      momentum.set(0, mean + gain2 * apart, draw.of(1));
       W const sign = W(direction > 0) - W(direction < 0);
-      weight.set(i, weight.get(i) * keep - step * sign, draw.of(0));
-    });
+      weight.set(0, weight.get(0) * keep - step * sign, draw.of(0));
+    };
+    each_weight(lane, w.from(chunk.first), chunk.size, update, m.at + chunk.first, g + chunk.first);
   }
 };
 

@@ -37,12 +37,15 @@ struct MuonMomentum {
     W const keep = W(momentum), scale = W(gradient_scale);
     // Both rules are one sum, so the loop has no branch.
     W const ahead = W(nesterov ? 1 : 0), behind = W(nesterov ? momentum : 1);
-    lane.each(chunk.size, [=](std::int64_t i) {
-      W const d = W(gradient[i]) * scale;
-      W const mean = keep * W(buffer[i]) + d;
-      buffer[i] = T(mean);
-      update[i] = T(ahead * d + behind * mean);
-    });
+    lane.each(
+        chunk.size,
+        [=](std::int64_t, T& ui, T& mi, T const& gi) {
+          W const d = W(gi) * scale;
+          W const mean = keep * W(mi) + d;
+          mi = T(mean);
+          ui = T(ahead * d + behind * mean);
+        },
+        update, buffer, gradient);
   }
 };
 
@@ -64,11 +67,13 @@ struct MuonStep {
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     using W = Wide<T>;
     Chunk const chunk = Chunk::at(r, n);
-    Weights const weight = w.from(chunk.first);
-    T const* const update = u + chunk.first;
     W const keep = W(1 - lr * decay), step = W(lr);
-    lane.each(chunk.size,
-              [=](std::int64_t i) { weight.set(i, weight.get(i) * keep - step * W(update[i])); });
+    each_weight(
+        lane, w.from(chunk.first), chunk.size,
+        [=](Weights weight, Nearest, T const& ui) {
+          weight.set(0, weight.get(0) * keep - step * W(ui));
+        },
+        u + chunk.first);
   }
 };
 
@@ -92,9 +97,12 @@ struct Quadratic {
     T* const to = p + r * n;
     T const* const square = s + r * n;
     W const constant = W(a), linear = W(b), quadratic = W(c);
-    lane.each(n, [=](std::int64_t i) {
-      to[i] = T(linear * W(to[i]) + quadratic * W(square[i]) + constant * W(i == r));
-    });
+    lane.each(
+        n,
+        [=](std::int64_t i, T& pi, T const& si) {
+          pi = T(linear * W(pi) + quadratic * W(si) + constant * W(i == r));
+        },
+        to, square);
   }
 };
 

@@ -33,7 +33,9 @@ struct RmsNorm {
     S const* const g = gain.at;
     W const squares = lane.sum(cols, [=](std::int64_t c) { return W(xr[c]) * W(xr[c]); });
     W const scale = 1 / std::sqrt(squares / W(cols) + epsilon);
-    lane.each(cols, [=](std::int64_t c) { yr[c] = S(W(xr[c]) * scale * W(g[c])); });
+    lane.each(
+        cols, [=](std::int64_t, S& yi, T const& xi, S const& wi) { yi = S(W(xi) * scale * W(wi)); },
+        yr, xr, g);
     W* const kept = inverse.at + r;
     lane.once([=] { *kept = scale; });
   }
@@ -65,9 +67,12 @@ struct RmsNormInput {
     W const along = lane.sum(cols, [=](std::int64_t c) {
       return W(dyr[c]) * W(w[c]) * (W(xr[c]) * scale);
     }) / W(cols);
-    lane.each(cols, [=](std::int64_t c) {
-      out[c] = T((W(dyr[c]) * W(w[c]) - W(xr[c]) * scale * along) * scale);
-    });
+    lane.each(
+        cols,
+        [=](std::int64_t, T& dxi, S const& dyi, T const& xi, S const& wi) {
+          dxi = T((W(dyi) * W(wi) - W(xi) * scale * along) * scale);
+        },
+        out, dyr, xr, w);
   }
 };
 

@@ -24,12 +24,13 @@ struct AddChange {
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     using W = Wide<T>;
     Chunk const chunk = Chunk::at(r, n);
-    Weights const weight = w.from(chunk.first);
-    T const* const from = change + chunk.first;
     W const factor = W(share);
-    each_weight(lane, weight, chunk.size, [=](std::int64_t i, auto const draw) {
-      weight.set(i, weight.get(i) + factor * W(from[i]), draw.of(0));
-    });
+    each_weight(
+        lane, w.from(chunk.first), chunk.size,
+        [=](Weights weight, auto const draw, T const& ci) {
+          weight.set(0, weight.get(0) + factor * W(ci), draw.of(0));
+        },
+        change + chunk.first);
   }
 };
 

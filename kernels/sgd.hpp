@@ -32,20 +32,20 @@ struct Sgd {
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     using W = Wide<T>;
+    using State = StateOf<T, Weights>;
     Chunk const chunk = Chunk::at(r, n);
-    Weights const weight = w.from(chunk.first);
-    StateOf<T, Weights> const buffer = b.from(chunk.first);
-    T const* const gradient = g + chunk.first;
     W const keep = W(momentum), shrink = W(decay), scale = W(gradient_scale);
     // Both rules are one sum, so the loop has no branch.
     W const ahead = W(nesterov ? lr : 0), behind = W(nesterov ? lr * momentum : lr);
-    each_weight(lane, weight, chunk.size, [=](std::int64_t i, auto const draw) {
-      W const x = weight.get(i);
-      W const d = W(gradient[i]) * scale + shrink * x;
-      W const mean = keep * buffer.get(i) + d;
-      buffer.set(i, mean, draw.of(1));
-      weight.set(i, x - (ahead * d + behind * mean), draw.of(0));
-    });
+    auto const update = [=](Weights weight, auto const draw, auto& bi, T const& gi) {
+      State const buffer{&bi};
+      W const x = weight.get(0);
+      W const d = W(gi) * scale + shrink * x;
+      W const mean = keep * buffer.get(0) + d;
+      buffer.set(0, mean, draw.of(1));
+      weight.set(0, x - (ahead * d + behind * mean), draw.of(0));
+    };
+    each_weight(lane, w.from(chunk.first), chunk.size, update, b.at + chunk.first, g + chunk.first);
   }
 };
 

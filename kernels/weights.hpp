@@ -71,13 +71,34 @@ struct Master {
 template <class T, class Weights>
 using StateOf = std::conditional_t<std::is_same_v<Weights, Rounded>, Rounded, Plain<T>>;
 
-/// f(i, draw) for all i < n: what a step writes at i, it writes with draw.of(0), of(1), of(2).
-template <Lane L, class Weights, class F>
-TESSERA_BOTH void each_weight(L const& lane, Weights const& weights, std::int64_t n, F f) {
-  if constexpr (std::is_same_v<Weights, Rounded>)
-    weights.noise.each(lane, n, f);
-  else
-    lane.each(n, [=](std::int64_t i) { f(i, Nearest{}); });
+/// f(weight, draw, p[i]...) for all i < n: weight.get(0) and set(0, ...) are of element i, and what
+/// a step writes there, it writes with draw.of(0), of(1), of(2).
+template <Lane L, class T, class F, class... P>
+TESSERA_BOTH void each_weight(L const& lane, Plain<T> w, std::int64_t n, F f, P*... p) {
+  lane.each(
+      n, [=](std::int64_t, T& x, P&... more) { f(Plain<T>(&x), Nearest{}, more...); }, w.at, p...);
+}
+template <Lane L, class F, class... P>
+TESSERA_BOTH void each_weight(L const& lane, Split w, std::int64_t n, F f, P*... p) {
+  lane.each(
+      n,
+      [=](std::int64_t, bf16& x, std::int16_t& rest, P&... more) {
+        f(Split{&x, &rest}, Nearest{}, more...);
+      },
+      w.at, w.remainder, p...);
+}
+template <Lane L, class F, class... P>
+TESSERA_BOTH void each_weight(L const& lane, Master w, std::int64_t n, F f, P*... p) {
+  lane.each(
+      n,
+      [=](std::int64_t, fp16& x, float& exact, P&... more) {
+        f(Master{&x, &exact}, Nearest{}, more...);
+      },
+      w.at, w.exact, p...);
+}
+template <Lane L, class F, class... P>
+TESSERA_BOTH void each_weight(L const& lane, Rounded w, std::int64_t n, F f, P*... p) {
+  w.noise.each(lane, n, [=](std::int64_t i, Draw draw) { f(Rounded{w.at + i}, draw, p[i]...); });
 }
 
 }  // namespace tessera::inline TESSERA_SETTING::kernel

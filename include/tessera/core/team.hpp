@@ -4,6 +4,9 @@
 ///   Team (the whole launch)  each(n, f(i))      f for every i, any order, in parallel
 ///                            run(kernel)        kernel(lane, r) for every r < kernel.rows()
 ///   Lane (one row)           each(n, f(c))      f for every column
+///                            each(n, f(c, p[c]...), p...)  and with its elements of these arrays,
+///                                               of which f touches no others: so a GPU may move
+///                                               16 bytes of each at a time
 ///                            sum(n, f(c))       fixed tree over 128 partials: same bits on every
 ///                            lane max(n, f(c))
 ///                            once(f)            f a single time

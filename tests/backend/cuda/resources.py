@@ -2,20 +2,23 @@
 # test
 # timeout: 240
 # args: --build @build@
-"""What every kernel takes of each GPU: registers, and bytes that it spills, held to resources.txt.
+"""What every kernel takes of each GPU: registers, bytes that it spills, and whether it moves 16
+bytes at a time, held to resources.txt.
 
     resources.py --build DIR [--write]      --write: makes the table anew
 
 Compiles all kernels (team.cu) and a program of the whole backend (program.cu) by one nvcc for all
 architectures, warnings as errors, and links them with the CUDA libraries. Fails if a kernel takes
-more registers than the table says, spills what the table does not, or is in only one of the two.
-Registers depend on the compiler: with another nvcc than the table's, only spills and names count.
+more registers than the table says, spills what the table does not, no longer loads and stores 16
+bytes at once where it did, or is in only one of the two. Registers depend on the compiler: with
+another nvcc than the table's they do not count.
 """
 
 import argparse
 import hashlib
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -33,10 +36,13 @@ WORDS = re.compile(
     r"ptxas info +: Used (\d+) registers")
 ENTRY = re.compile(r"void tessera::\w+::cuda::detail::run<\d+, (.*)>\(.*\)$")
 INNER = re.compile(r"^detail::(?:Rows|Each)<(.*)>$")
-LINE = re.compile(r"^(\S.*?) {2,}((?: *\d+)+)(?:  spills((?: *\d+)+))?$")
+LINE = re.compile(r"^(\S.*?) {2,}((?: *\d+)+)( *16-byte)?(?:  spills((?: *\d+)+))?$")
+# Vectors of 16 bytes in PTX, which ptxas neither makes nor cuts.
+LOADS = re.compile(r"\bld\.(?:global\.)?(?:nc\.)?v(?:4\.\w32|2\.\w64)")
+STORES = re.compile(r"\bst\.(?:global\.)?v(?:4\.\w32|2\.\w64)")
 
 
-def command(program, threads):
+def command(program, threads, kept):
     libraries = ["-lcublasLt", "-ldnnl", "-Xcompiler", "-fopenmp"]
     nvcc = pathlib.Path(compilers.find("nvcc")).resolve()
     places = [nvcc.parent.parent / "lib64", pathlib.Path("/usr/lib/x86_64-linux-gnu")]
@@ -46,7 +52,7 @@ def command(program, threads):
                               architectures=compilers.CUDA_ARCHITECTURES)
     words.remove("-c")
     return [*words, str(SOURCES[1]), "-DTESSERA_CUDA", "-Xptxas", "-v", "--threads", str(threads),
-            *libraries]
+            "-keep", "-keep-dir", str(kept), *libraries]
 
 
 def short(symbols):
@@ -78,39 +84,56 @@ def told(output):
     return taken
 
 
+def wide(kept):
+    """The kernels that load and store 16 bytes at a time, by the first architecture's PTX."""
+    found = {}
+    for source in SOURCES:
+        ptx = kept / f"{source.stem}.compute_{compilers.CUDA_ARCHITECTURES[0]}.ptx"
+        entries = re.split(r"\.entry (\w+)\(", ptx.read_text())[1:]
+        if entries:
+            for name, text in zip(short(entries[::2]), entries[1::2]):
+                found[name] = bool(LOADS.search(text) and STORES.search(text))
+    return {name for name, yes in found.items() if yes}
+
+
 def version():
     return re.search(r"release ([\d.]+)", compilers.version(compilers.find("nvcc")))[1]
 
 
-def render(taken):
-    wide = max(map(len, taken)) + 2
-    lines = [f"Registers on {', '.join(ARCHITECTURES)} by nvcc {version()}; bytes spilled there, "
-             "if any.",
+def render(taken, moves):
+    column = max(map(len, taken)) + 2
+    lines = [f"Registers on {', '.join(ARCHITECTURES)} by nvcc {version()}; 16-byte: loads and "
+             "stores 16 bytes", "at a time; bytes spilled on each, if any.",
              "resources.py holds kernels to this table and makes it anew with --write.", ""]
     for name, at in sorted(taken.items()):
-        counts = "".join(f"{at[a][0]:5}" for a in ARCHITECTURES)
-        spilled = "".join(f"{at[a][1]:5}" for a in ARCHITECTURES)
-        some = any(at[a][1] for a in ARCHITECTURES)
-        lines.append(f"{name:{wide}}{counts}" + (f"  spills{spilled}" if some else ""))
+        line = f"{name:{column}}" + "".join(f"{at[a][0]:5}" for a in ARCHITECTURES)
+        line += "  16-byte" if name in moves else ""
+        if any(at[a][1] for a in ARCHITECTURES):
+            line += "  spills" + "".join(f"{at[a][1]:5}" for a in ARCHITECTURES)
+        lines.append(line)
     return "\n".join(lines) + "\n"
 
 
 def table():
+    """As told() and wide() have it; was it made by this nvcc?"""
     text = TABLE.read_text() if TABLE.exists() else ""
-    held = {}
+    held, moves = {}, set()
     for line in filter(None, map(LINE.match, text.splitlines())):
         registers = [int(n) for n in line[2].split()]
-        spills = [int(n) for n in (line[3] or "0 " * len(registers)).split()]
+        spills = [int(n) for n in (line[4] or "0 " * len(registers)).split()]
         held[line[1]] = dict(zip(ARCHITECTURES, zip(registers, spills)))
-    same = f"by nvcc {version()};" in text
-    return held, same
+        if line[3]:
+            moves.add(line[1])
+    return held, moves, f"by nvcc {version()};" in text
 
 
-def compared(taken):
-    held, same_compiler = table()
+def compared(taken, moves):
+    held, moved, same_compiler = table()
     wrong = [f"{name} is not in resources.txt" for name in sorted(taken.keys() - held.keys())]
     wrong += [f"{name} is in resources.txt and is no kernel" for name in
               sorted(held.keys() - taken.keys())]
+    wrong += [f"{name} no longer moves 16 bytes at a time" for name in
+              sorted(moved & taken.keys() - moves)]
     for name in sorted(taken.keys() & held.keys()):
         for a in ARCHITECTURES:
             (registers, spilled), (may, may_spill) = taken[name][a], held[name][a]
@@ -129,7 +152,8 @@ def main():
     compilers.need("nvcc")
     work = options.build / "checks"
     work.mkdir(parents=True, exist_ok=True)
-    program = work / "cuda-program"
+    program, kept = work / "cuda-program", work / "cuda-kept"
+    kept.mkdir(exist_ok=True)
     wrong = []
 
     def judge(status, output):
@@ -137,12 +161,13 @@ def main():
             return compilers.first_errors(output, 20)
         taken = told(output)
         if taken is None:
-            once_more = subprocess.run(command(program, 1), capture_output=True, text=True)
+            once_more = subprocess.run(command(program, 1, kept), capture_output=True, text=True)
             taken = told(once_more.stdout + once_more.stderr)
+        moves = wide(kept)
         if options.write:
-            TABLE.write_text(render(taken))
+            TABLE.write_text(render(taken, moves))
             print(f"{len(taken)} kernels written")
-        wrong.extend(compared(taken))
+        wrong.extend(compared(taken, moves))
         return "\n".join(wrong)
 
     # What a pass depends on beside team.cu: the table, the program and the judge.
@@ -151,9 +176,10 @@ def main():
     if TABLE.exists() and not options.write:
         beside.update(TABLE.read_bytes())
     extra = "anew" if options.write else beside.hexdigest()
-    complaint = compilers.run_cached(options.build, command(program, 2), SOURCES[0], judge, extra)
+    complaint = compilers.run_cached(options.build, command(program, 2, kept), SOURCES[0], judge, extra)
     print(complaint or f"{len(table()[0])} kernels within resources.txt on "
           f"{', '.join(ARCHITECTURES)}; a whole program links")
+    shutil.rmtree(kept)
     return 1 if complaint else 0
 
 

@@ -20,10 +20,10 @@ namespace tessera::inline TESSERA_SETTING {
 struct SerialLane {
   static constexpr bool is_lane = true;
 
-  TESSERA_ANY_SIDE template <class F>
-  [[gnu::flatten]] TESSERA_BOTH void each(std::int64_t n, F f) const {
+  TESSERA_ANY_SIDE template <class F, class... T>
+  [[gnu::flatten]] TESSERA_BOTH void each(std::int64_t n, F f, T*... at) const {
 #pragma omp simd
-    for (std::int64_t i = 0; i < n; ++i) f(i);
+    for (std::int64_t i = 0; i < n; ++i) f(i, at[i]...);
   }
 
   TESSERA_ANY_SIDE template <class F>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tessera/backend/cuda/launch.hpp>
+#include <tessera/backend/cuda/pack.hpp>
 
 #if defined(__CUDACC__) || defined(TESSERA_CUDA_DOUBLE)
 
@@ -12,22 +13,23 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-#if defined(__CUDACC__)
-/// Before a verb: it runs wherever the function that it is given runs.
-#define TESSERA_ANY_THREAD _Pragma("nv_exec_check_disable")
-#else
-#define TESSERA_ANY_THREAD
-#endif
-
 /// One block, one row. Thread t holds partial t of a reduction, and they fold as SerialLane's do,
 /// in the same order: the same bits. Each verb ends with a barrier, so the next one sees what it
 /// wrote.
 struct BlockLane {
   static constexpr bool is_lane = true;
 
-  TESSERA_ANY_THREAD template <class F>
-  TESSERA_BOTH void each(std::int64_t n, F f) const {
-    for (std::int64_t i = cuda::thread(); i < n; i += lane_partials) f(i);
+  TESSERA_ANY_THREAD template <class F, class... T>
+  TESSERA_BOTH void each(std::int64_t n, F f, T*... at) const {
+    std::int64_t done = 0;
+    if constexpr (sizeof...(T) > 0) {
+      constexpr int width = cuda::pack_width<T...>;
+      if (cuda::hold_packs(at...)) done = n / width * width;
+      cuda::Packs<width, T...> packs(at...);
+      for (std::int64_t i = width * cuda::thread(); i < done; i += width * lane_partials)
+        packs.each(f, i);
+    }
+    for (std::int64_t i = done + cuda::thread(); i < n; i += lane_partials) f(i, at[i]...);
     cuda::barrier();
   }
 
