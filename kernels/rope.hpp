@@ -101,8 +101,9 @@ struct Rope {
     W const sign = back ? W(-1) : W(1);
     auto const rotate = [=](std::int64_t i, Angle at) {
       W const first = W(xr[i]), second = W(xr[i + gap]), sine = at.sine * sign;
-      yr[i] = T(first * at.cosine - second * sine);
-      yr[i + gap] = T(first * sine + second * at.cosine);
+      W const minus = at.sine * -sign;  // a difference beside a sum, some compilers fuse unasked
+      yr[i] = T(first * at.cosine + second * minus);
+      yr[i + gap] = T(second * at.cosine + first * sine);
     };
     std::int64_t h = 0;
     for (; h + 4 <= heads; h += 4)
