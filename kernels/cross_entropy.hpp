@@ -58,8 +58,10 @@ struct CrossEntropy {
       return e;
     });
     W const to = factor ? *factor * *scale : *scale, by = to / sum;
+    T const* const exponentials = row;
     lane.each(
-        vocabulary, [=](std::int64_t, S& to_c, T const& e) { to_c = S(W(e) * by); }, slope, row);
+        vocabulary, [=](std::int64_t, S& si, T const& ei) { si = S(W(ei) * by); }, slope,
+        exponentials);
     lane.once([=] {
       *loss = std::log(sum) + highest - wanted;
       slope[target] = S((exp_fast(wanted - highest) / sum - 1) * to);

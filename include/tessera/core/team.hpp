@@ -1,16 +1,18 @@
 /// The one way a kernel loops. A kernel is written against these verbs and never names a thread, a
 /// warp or a stream, so one source runs on a core and on a GPU.
 ///
-///   Team (the whole launch)  each(n, f(i))      f for every i, any order, in parallel
-///                            run(kernel)        kernel(lane, r) for every r < kernel.rows()
-///   Lane (one row)           each(n, f(c))      f for every column
-///                            each(n, f(c, p[c]...), p...)  and with its elements of these arrays,
-///                                               of which f touches no others: so a GPU may move
-///                                               16 bytes of each at a time
-///                            sum(n, f(c))       fixed tree over 128 partials: same bits on every
-///                            lane max(n, f(c))
-///                            once(f)            f a single time
-///                            room<T, N, Tag>()  .at(): N elements of T for the row, by Tag
+///   Team (the whole launch)  each(n, f(i))     f for every i, any order, in parallel
+///                            run(kernel)       kernel(lane, r) for every r < kernel.rows()
+///   Lane (one row)           each(n, f(c))     f for every column
+///                            each(n, f(c, p[c]...), p...)
+///                                              and with its elements of arrays, which f names no
+///                                              other way: a GPU reads 16 bytes of each at a time
+///                                              and writes them back to those that are not const;
+///                                              of two that are the same memory, one must be
+///                            sum(n, f(c))      fixed tree over 128 partials: the same bits on
+///                            max(n, f(c))      every lane
+///                            once(f)           f a single time
+///                            room<T, N, Tag>() .at(): N elements of T for the row, by Tag
 #pragma once
 
 #include <tessera/core/setting.hpp>
