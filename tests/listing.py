@@ -15,7 +15,6 @@ What a file needs stands in comments among its first lines (`//` in C++, `#` in 
     // timeout: 120     seconds; 60 unless told
     // args: --steps 2  its arguments; @source@ and @build@ stand for the two folders
     // manual           built, not run as a test
-    // cuda_double      needs the double of CUDA in tests/cuda_double: not among these programs
     # test              a script that is run as a test
 """
 
@@ -52,7 +51,7 @@ def files(folder, ending):
 
 
 def programs(folders=("tests", "examples", "bench")):
-    return [p for f in folders for p in files(f, ".cpp") if "cuda_double" not in directives(p)]
+    return [p for f in folders for p in files(f, ".cpp")]
 
 
 def line(kind, path, folder, found):
@@ -74,7 +73,7 @@ def line(kind, path, folder, found):
 
 def main():
     folder = sys.argv[1]
-    for path in programs([folder]):
+    for path in files(folder, ".cpp"):
         print(line("program", path, folder, directives(path)))
     for ending in (".sh", ".py"):
         for path in files(folder, ending):

@@ -76,29 +76,23 @@ cudaError_t refuse(cudaError_t error, std::string const& why) {
 std::atomic<int> most_delay{0};
 
 thread_local sigjmp_buf* fault_handler = nullptr;
-thread_local void* fault_at = nullptr;
 
 void on_fault(int number, siginfo_t* info, void*) {
-  if (fault_handler && (cuda_double::is_ours(info->si_addr) || number == SIGBUS)) {
-    fault_at = info->si_addr;
+  if (fault_handler && (cuda_double::is_ours(info->si_addr) || number == SIGBUS))
     siglongjmp(*fault_handler, 1);
-  }
   bool const device = cuda_double::is_ours(info->si_addr);
   char const text[] = "cuda_double: host code follows a pointer into device memory\n";
   if (device && ::write(2, text, sizeof text - 1) < 0) _exit(134);
   signal(number, SIG_DFL);
   raise(number);
 }
+/// Again and again: a test's framework catches signals, too, from the start of each test case.
 void catch_faults() {
-  static bool const once = [] {
-    struct sigaction action {};
-    action.sa_sigaction = on_fault;
-    action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
-    sigaction(SIGSEGV, &action, nullptr);
-    sigaction(SIGBUS, &action, nullptr);
-    return true;
-  }();
-  (void)once;
+  struct sigaction action {};
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+  sigaction(SIGSEGV, &action, nullptr);
+  sigaction(SIGBUS, &action, nullptr);
 }
 
 /// One piece of work, with the device's errors as its own.
@@ -403,6 +397,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) {
   ENTER("cudaStreamCreateWithPriority");
+  catch_faults();
   if (flags != cudaStreamNonBlocking)
     return refuse(cudaErrorInvalidValue, "a stream that waits for the default stream");
   char const* const seed = std::getenv("CUDA_DOUBLE_SEED");

@@ -176,7 +176,8 @@ def main():
     if TABLE.exists() and not options.write:
         beside.update(TABLE.read_bytes())
     extra = "anew" if options.write else beside.hexdigest()
-    complaint = compilers.run_cached(options.build, command(program, 2, kept), SOURCES[0], judge, extra)
+    words = command(program, 2, kept)
+    complaint = compilers.run_cached(options.build, words, SOURCES[0], judge, extra)
     print(complaint or f"{len(table()[0])} kernels within resources.txt on "
           f"{', '.join(ARCHITECTURES)}; a whole program links")
     shutil.rmtree(kept)

@@ -6,11 +6,13 @@
 #include <tessera/kernels/adagrad.hpp>
 #include <tessera/kernels/adam.hpp>
 #include <tessera/kernels/attention.hpp>
+#include <tessera/kernels/attention_rows.hpp>
 #include <tessera/kernels/bias.hpp>
 #include <tessera/kernels/cross_entropy.hpp>
 #include <tessera/kernels/dropout.hpp>
 #include <tessera/kernels/elementwise.hpp>
 #include <tessera/kernels/embedding.hpp>
+#include <tessera/kernels/exact_sum.hpp>
 #include <tessera/kernels/glu.hpp>
 #include <tessera/kernels/lamb.hpp>
 #include <tessera/kernels/layer_norm.hpp>
@@ -21,6 +23,7 @@
 #include <tessera/kernels/rope.hpp>
 #include <tessera/kernels/running.hpp>
 #include <tessera/kernels/sgd.hpp>
+#include <tessera/kernels/sum_parts.hpp>
 
 namespace tessera {
 
@@ -39,7 +42,9 @@ void launch_stored_as_computed(CudaTeam team) {
          Rope<T, RopeLayout::interleaved>, EmbeddingForward<T>, EmbeddingBackward<T>,
          PositionForward<T>, PositionBackward<T>, CrossEntropy<T>, TotalLoss<T>, Adam<T>, AdamW<T>,
          Sgd<T>, Adagrad<T>, LambMoments<T>, LambStep<T>, Lion<T>, MuonMomentum<T>, MuonStep<T>,
-         Quadratic<T>, SquaredSum<T>, AddChange<T>, Attention<T>, AttentionInput<T>>(team);
+         Quadratic<T>, SquaredSum<T>, AddChange<T>, Attention<T>, AttentionInput<T>,
+         AttentionByQuery<T>, AttentionQueryGradient<T>, AttentionKeyGradient<T>, SumParts<T>,
+         SumInOrder<T>>(team);
 }
 
 template <class Low, class Weights>
@@ -51,7 +56,10 @@ void launch_stored_in_16_bits(CudaTeam team) {
          LayerNormParameters<float, Low>, RmsNorm<float, Low>, RmsNormInput<float, Low>,
          RmsNormGain<float, Low>, Dropout<Low>, Rope<Low>, EmbeddingForward<float, Low>,
          PositionForward<float, Low>, CrossEntropy<float, Low>, AdamW<float, Weights>,
-         LambMoments<float, Weights>, LambStep<float, Weights>, MuonStep<float, Weights>>(team);
+         LambMoments<float, Weights>, LambStep<float, Weights>, MuonStep<float, Weights>,
+         Adam<float, Weights>, Sgd<float, Weights>, Adagrad<float, Weights>, Lion<float, Weights>,
+         AddChange<float, Weights>, AttentionByQuery<Low>, AttentionQueryGradient<Low>,
+         AttentionKeyGradient<Low>, SquaredSum<Low>, BiasAdd<Low>, Scale<Low>>(team);
 }
 
 void launch_rounded(CudaTeam team) {
@@ -71,7 +79,7 @@ void launch_all(CudaTeam team, View<float> y) {
   launch_stored_in_16_bits<bf16, kernel::Split>(team);
   launch_stored_in_16_bits<fp16, kernel::Master>(team);
   launch_rounded(team);
-  team.run(kernel::Documents{});
+  launch<kernel::Documents, kernel::SumExactly, kernel::AddSums>(team);
   team.each(y.count(), Fill{y});
 }
 

@@ -1,0 +1,356 @@
+// cuda
+// timeout: 120
+/// What the double of CUDA is for: mistakes that a GPU would answer with a wrong number, some day,
+/// are found here, by name.
+#include <tessera/backend/cuda/gemm.hpp>
+#include <tessera/backend/cuda/memory.hpp>
+#include <tessera/device/cuda_streams.hpp>
+
+#include <doctest/doctest.h>
+#include <cuda_double/api.hpp>
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+
+using namespace tessera;
+
+namespace {
+
+constexpr int threads = 128;
+
+/// A stream, numbers on a device that nobody has written, and pinned ones.
+struct Bench {
+  static constexpr std::int64_t n = 1024;
+  static constexpr std::size_t bytes = n * sizeof(int);
+
+  cuda::OwnStream stream{0}, other{0};
+  cuda::PinnedMemory pinned{bytes};
+  int *device = nullptr, *host = reinterpret_cast<int*>(pinned.get());
+
+  Bench() {
+    cuda_double::reset();
+    cuda::check(cudaMalloc(reinterpret_cast<void**>(&device), bytes), "cudaMalloc");
+  }
+  Bench(Bench const&) = delete;
+  Bench& operator=(Bench const&) = delete;
+  ~Bench() {
+    cuda_double::reset();
+    cudaFree(device);
+  }
+
+  cudaError_t up(void* to) { return copy(to, host, bytes, cudaMemcpyHostToDevice); }
+  cudaError_t down(void const* from) { return copy(host, from, bytes, cudaMemcpyDeviceToHost); }
+  cudaError_t copy(void* to, void const* from, std::size_t size, cudaMemcpyKind kind) {
+    return cudaMemcpyAsync(to, from, size, kind, stream.get());
+  }
+  cudaError_t wait() { return cudaStreamSynchronize(stream.get()); }
+};
+
+bool complains(std::string const& of) {
+  bool const does = cuda_double::complaint().find(of) != std::string::npos;
+  if (!does) MESSAGE("it says: " << cuda_double::complaint());
+  return does;
+}
+
+struct Fill {
+  int* to;
+  std::int64_t n;
+  int value;
+  void operator()() const {
+    for (std::int64_t i = cuda::thread(); i < n; i += threads) to[i] = value;
+  }
+};
+struct Increase {
+  int* at;
+  void operator()() const {
+    if (cuda::thread() == 0) ++*at;
+  }
+};
+
+/// Every thread gives its number and takes that of the thread opposite.
+template <bool Barrier>
+struct Turn {
+  int* to;
+  void operator()() const {
+    int* const given = cuda::shared<int, threads, Turn>();
+    int const t = cuda::thread();
+    given[t] = t;
+    if constexpr (Barrier) cuda::barrier();
+    to[t] = given[threads - 1 - t];
+  }
+};
+/// Within warps of 32.
+template <bool Barrier>
+struct TurnWarps {
+  int* to;
+  void operator()() const {
+    int* const given = cuda::shared<int, threads, TurnWarps>();
+    int const t = cuda::thread();
+    given[t] = t;
+    if constexpr (Barrier) cuda::warp_barrier();
+    to[t] = given[t ^ 31];
+  }
+};
+struct HalfMeets {
+  void operator()() const {
+    if (cuda::thread() < threads / 2) cuda::barrier();
+  }
+};
+struct MeetsElsewhere {
+  void operator()() const {
+    if (cuda::thread() < threads / 2)
+      cuda::barrier();
+    else
+      cuda::warp_barrier(), cuda::barrier();
+    if (cuda::thread() == 0) cuda::warp_barrier();
+  }
+};
+
+/// What f's process says before it dies, of which signal.
+template <class F>
+std::pair<int, std::string> last_words(F const& f) {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  pid_t const child = fork();
+  if (child == 0) {
+    dup2(ends[1], 2);
+    f();
+    _exit(0);
+  }
+  close(ends[1]);
+  std::string words;
+  char letter;
+  while (read(ends[0], &letter, 1) == 1) words += letter;
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  return {WIFSIGNALED(status) ? WTERMSIG(status) : 0, words};
+}
+
+}  // namespace
+
+TEST_CASE("a missing wait between streams shows within a few hundred runs, a right one never") {
+  Bench b;
+  cuda::Event written, read;
+  auto const wrong = [&](bool waits) {
+    int count = 0;
+    for (int run = 1; run <= 200; ++run) {
+      cuda::launch<threads>(b.other.get(), 1, Fill{b.device, b.n, run});
+      written.record(b.other.get());
+      if (waits) written.hold(b.stream.get());
+      cuda::check(b.down(b.device), "a copy");
+      read.record(b.stream.get());
+      read.hold(b.other.get());
+      cuda::check(b.wait(), "a wait");
+      count += b.host[b.n - 1] != run;
+    }
+    return count;
+  };
+  CHECK(cudaMemsetAsync(b.device, 0, b.bytes, b.stream.get()) == cudaSuccess);
+  CHECK(b.wait() == cudaSuccess);
+  cuda_double::delay(100);
+  CHECK(wrong(true) == 0);
+  CHECK(wrong(false) > 0);
+  cuda_double::delay(0);
+}
+
+TEST_CASE("host code that follows a device pointer dies and says so") {
+  Bench b;
+  for (bool const writes : {false, true}) {
+    auto const [signal, words] =
+        last_words([&] { writes ? void(*b.device = 1) : _exit(*b.device); });
+    CHECK(signal == SIGSEGV);
+    CHECK(words.find("host code follows a pointer into device memory") != std::string::npos);
+  }
+  auto const [signal, words] = last_words([] { *reinterpret_cast<int volatile*>(8) = 1; });
+  CHECK(signal == SIGSEGV);
+  CHECK(words.find("device") == std::string::npos);
+}
+
+TEST_CASE("memory that was never written") {
+  Bench b;
+  SUBCASE("by a copy") {
+    CHECK(b.down(b.device) == cudaSuccess);
+    CHECK(complains(b.wait() == cudaErrorIllegalAddress ? "cudaMemcpyAsync: reads what was never"
+                                                        : "nothing"));
+  }
+  SUBCASE("by a copy of which a part was written") {
+    cuda::launch<threads>(b.stream.get(), 1, Fill{b.device, b.n - 1, 1});
+    CHECK(b.down(b.device) == cudaSuccess);
+    CHECK(b.wait() == cudaErrorIllegalAddress);
+    CHECK(complains("4092 bytes behind its start"));
+  }
+  SUBCASE("by a product") {
+    CudaGemm<Real> const product({.m = 8, .n = 8, .k = 8}, 0);
+    int *const c = b.device + 256, *const right = b.device + 512;
+    cuda::launch<threads>(b.stream.get(), 1, Fill{b.device, 64, 0});
+    product.run(b.device, right, c, nullptr, nullptr, nullptr, b.stream.get());
+    CHECK(b.wait() == cudaErrorIllegalAddress);
+    CHECK(complains("cublasLtMatmul: "));
+    CHECK(complains("reads what was never written"));
+  }
+  CHECK(b.up(b.device) == cudaErrorIllegalAddress);  // an error of the device stays
+}
+
+TEST_CASE("memory that is not allocated, or no longer") {
+  Bench b;
+  int* freed = nullptr;
+  CHECK(cudaMalloc(reinterpret_cast<void**>(&freed), b.bytes) == cudaSuccess);
+  CHECK(cudaFree(freed) == cudaSuccess);
+  SUBCASE("a copy behind a block") {
+    CHECK(b.up(b.device + 1) == cudaSuccess);
+    CHECK(b.wait() == cudaErrorIllegalAddress);
+    CHECK(complains("cudaMemcpyAsync: 4096 bytes that are not allocated"));
+  }
+  SUBCASE("a kernel behind a block") {
+    cuda::launch<threads>(b.stream.get(), 1, Fill{b.device, b.n + 1, 1});
+    CHECK(b.wait() == cudaErrorIllegalAddress);
+    CHECK(complains("a kernel touches memory that is not allocated"));
+  }
+  SUBCASE("a copy after the end") {
+    CHECK(b.up(freed) == cudaSuccess);
+    CHECK(b.wait() == cudaErrorIllegalAddress);
+    CHECK(complains("not allocated"));
+  }
+  SUBCASE("a kernel after the end") {
+    cuda::launch<threads>(b.stream.get(), 1, Fill{freed, 1, 1});
+    CHECK(b.wait() == cudaErrorIllegalAddress);
+    CHECK(complains("a kernel touches memory that is not allocated"));
+  }
+  SUBCASE("freed twice") {
+    CHECK(cudaFree(freed) == cudaErrorInvalidValue);
+    CHECK(complains("cudaFree of what was not allocated"));
+  }
+}
+
+TEST_CASE("calls that CUDA would take, or answer late") {
+  Bench b;
+  std::array<int, Bench::n> pageable{};
+  SUBCASE("the kind of a copy is not that of its pointers") {
+    CHECK(b.copy(b.device, b.host, b.bytes, cudaMemcpyDeviceToHost) == cudaErrorInvalidValue);
+    CHECK(complains("the kind is not that of the pointers"));
+    CHECK(b.copy(b.device, b.host, b.bytes, cudaMemcpyDefault) == cudaErrorInvalidValue);
+    CHECK(b.copy(b.device, b.host, b.bytes, cudaMemcpyDeviceToDevice) == cudaErrorInvalidValue);
+  }
+  SUBCASE("pageable memory in an asynchronous copy") {
+    CHECK(b.copy(b.device, pageable.data(), b.bytes, cudaMemcpyHostToDevice) ==
+          cudaErrorInvalidValue);
+    CHECK(complains("host memory that is not pinned"));
+    CHECK(b.copy(b.device, b.host + 1, b.bytes, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);
+  }
+  SUBCASE("the default stream") {
+    CHECK_THROWS_AS(cuda::launch<threads>(nullptr, 1, Increase{b.device}), Error);
+    CHECK(complains("the default stream"));
+    CHECK(cudaMemcpyAsync(b.device, b.host, b.bytes, cudaMemcpyHostToDevice, nullptr) !=
+          cudaSuccess);
+    CHECK(cudaMemsetAsync(b.device, 0, b.bytes, nullptr) != cudaSuccess);
+  }
+  SUBCASE("a stream that waits for the default stream") {
+    cudaStream_t s = nullptr;
+    CHECK(cudaStreamCreateWithPriority(&s, cudaStreamDefault, 0) == cudaErrorInvalidValue);
+    CHECK(complains("waits for the default stream"));
+  }
+  SUBCASE("a wait for an event that nobody has recorded") {
+    cuda::Event event;
+    CHECK_THROWS_AS(event.hold(b.stream.get()), Error);
+    CHECK(complains("not yet recorded"));
+  }
+  CHECK(b.up(b.device) == cudaSuccess);  // none of them is an error of the device
+}
+
+TEST_CASE("a kernel's missing barrier gives another result") {
+  Bench b;
+  auto const result = [&](auto const& kernel) {
+    cuda::launch<threads>(b.stream.get(), 1, Fill{b.device, b.n, -1});
+    cuda::launch<threads>(b.stream.get(), 3, kernel);
+    cuda::check(b.down(b.device), "a copy");
+    cuda::check(b.wait(), "a wait");
+    return std::vector<int>(b.host, b.host + threads);
+  };
+  std::vector<int> whole, warps;
+  for (int t = 0; t < threads; ++t) whole.push_back(threads - 1 - t), warps.push_back(t ^ 31);
+  CHECK(result(Turn<true>{b.device}) == whole);
+  CHECK(result(Turn<false>{b.device}) != whole);
+  CHECK(result(TurnWarps<true>{b.device}) == warps);
+  CHECK(result(TurnWarps<false>{b.device}) != warps);
+}
+
+TEST_CASE("threads of a block that do not meet at one barrier") {
+  Bench b;
+  for (int const kind : {0, 1}) {
+    cuda_double::reset();
+    kind == 0 ? cuda::launch<threads>(b.stream.get(), 2, HalfMeets{})
+              : cuda::launch<threads>(b.stream.get(), 2, MeetsElsewhere{});
+    CHECK(b.wait() == cudaErrorLaunchFailure);
+    CHECK(complains("do not meet at one barrier"));
+  }
+  cuda_double::reset();  // the next kernel begins with whole blocks
+  cuda::launch<threads>(b.stream.get(), 1, Fill{b.device, b.n, 7});
+  CHECK(b.down(b.device) == cudaSuccess);
+  CHECK(b.wait() == cudaSuccess);
+  CHECK(b.host[0] + b.host[b.n - 1] == 14);
+}
+
+TEST_CASE("a graph is captured without being run, and replays over two streams") {
+  Bench b;
+  cuda::Event fork, join;
+  CHECK(cudaMemsetAsync(b.device, 0, b.bytes, b.stream.get()) == cudaSuccess);
+  CHECK(cudaStreamBeginCapture(b.stream.get(), cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+  cuda::launch<threads>(b.stream.get(), 1, Increase{b.device});
+  fork.record(b.stream.get());
+  fork.hold(b.other.get());
+  cuda::launch<threads>(b.other.get(), 1, Increase{b.device});
+  join.record(b.other.get());
+  join.hold(b.stream.get());
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  CHECK(cudaStreamEndCapture(b.stream.get(), &graph) == cudaSuccess);
+  CHECK(cudaGraphInstantiate(&exec, graph, 0) == cudaSuccess);
+  CHECK(cudaGraphDestroy(graph) == cudaSuccess);
+  auto const count = [&] {
+    CHECK(b.down(b.device) == cudaSuccess);
+    CHECK(b.wait() == cudaSuccess);
+    return *b.host;
+  };
+  CHECK(count() == 0);
+  for (int run = 1; run <= 3; ++run) {
+    CHECK(cudaGraphLaunch(exec, b.stream.get()) == cudaSuccess);
+    CHECK(count() == 2 * run);
+  }
+  CHECK(cudaGraphExecDestroy(exec) == cudaSuccess);
+}
+
+TEST_CASE("a failure hits the call it names, or the n-th of any name") {
+  Bench b;
+  CHECK(b.up(b.device) == cudaSuccess);
+  cuda_double::fail_next("cudaMemcpyAsync", cudaErrorUnknown, 1);
+  CHECK(cudaMemsetAsync(b.device, 0, b.bytes, b.stream.get()) == cudaSuccess);
+  CHECK(b.up(b.device) == cudaSuccess);
+  CHECK(cuda_double::failed().empty());
+  CHECK(b.up(b.device) == cudaErrorUnknown);
+  CHECK(cuda_double::failed() == "cudaMemcpyAsync");
+  CHECK(cudaGetLastError() == cudaErrorUnknown);
+  CHECK(b.up(b.device) == cudaSuccess);
+
+  cuda_double::fail_next("cudaLaunchKernel", cudaErrorLaunchFailure);
+  CHECK_THROWS_AS(cuda::launch<threads>(b.stream.get(), 1, Increase{b.device}), Error);
+
+  for (long before = 0; before < 3; ++before) {
+    CAPTURE(before);
+    cuda_double::fail_next("", cudaErrorMemoryAllocation, before);
+    long const first = cuda_double::calls();
+    CHECK((cudaMemsetAsync(b.device, 0, b.bytes, b.stream.get()) == cudaSuccess) == (before != 0));
+    CHECK((b.up(b.device) == cudaSuccess) == (before != 1));
+    CHECK((b.down(b.device) == cudaSuccess) == (before != 2));
+    CHECK(cuda_double::calls() == first + 3);
+    CHECK(cuda_double::failed() ==
+          std::array{"cudaMemsetAsync", "cudaMemcpyAsync", "cudaMemcpyAsync"}[std::size_t(before)]);
+  }
+  cuda_double::machine().bytes = b.bytes;
+  void* at = nullptr;
+  CHECK(cudaMalloc(&at, b.bytes) == cudaErrorMemoryAllocation);
+}
