@@ -31,7 +31,7 @@ STRATA = [
      "maths over a team; a kernel knows no graph and no backend"),
     ("plan", ["plan/"], ["core"],
      "values to values; a planner sees facts and a layout, not a model"),
-    ("world", ["run/world", "run/mpi", "run/counter", "run/uncaught"], ["core"],
+    ("world", ["run/world", "run/mpi", "run/one_rank", "run/counter", "run/uncaught"], ["core"],
      "what a rank stands on; backends use it, and it knows none of them"),
     ("backend", ["backend/"], ["core", "kernels", "world"],
      "gives ops teams and libraries to run on"),

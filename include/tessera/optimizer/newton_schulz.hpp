@@ -2,8 +2,8 @@
 /// kellerjordan.github.io/posts/muon, 2024.
 #pragma once
 
-#include <tessera/backend/cpu/gemm.hpp>
 #include <tessera/backend/enabled.hpp>
+#include <tessera/backend/gemm.hpp>
 #include <tessera/kernels/muon.hpp>
 #include <tessera/kernels/reduce.hpp>
 #include <tessera/plan/matrices.hpp>

@@ -3,6 +3,9 @@
 
 #include <tessera/core/error.hpp>
 
+#if defined(TESSERA_NO_MPI)
+#include <tessera/run/one_rank.hpp>
+#else
 #ifndef OMPI_SKIP_MPICXX
 #define OMPI_SKIP_MPICXX 1
 #endif
@@ -10,6 +13,7 @@
 #define MPICH_SKIP_MPICXX 1
 #endif
 #include <mpi.h>
+#endif
 
 #include <string>
 
@@ -36,6 +40,7 @@ inline bool running() {
 /// Slow, up to half a second: Open MPI loads all of its components to answer.
 inline std::string window_folder() {
   std::string folder = "/dev/shm";
+#if !defined(TESSERA_NO_MPI)
   int level = 0, index = 0, count = 0;
   MPI_Query_thread(&level);  // Open MPI takes this call for a change of it
   if (MPI_T_init_thread(level, &level) != MPI_SUCCESS) return folder;
@@ -48,6 +53,7 @@ inline std::string window_folder() {
     MPI_T_cvar_handle_free(&handle);
   }
   MPI_T_finalize();
+#endif
   return folder;
 }
 

@@ -4,7 +4,7 @@
 ///   std::puts(profile.text(MachineLimits::measure(trainer.layout.low)).c_str());
 #pragma once
 
-#include <tessera/backend/cpu/gemm.hpp>
+#include <tessera/backend/gemm.hpp>
 #include <tessera/kernels/elementwise.hpp>
 #include <tessera/run/engine.hpp>
 

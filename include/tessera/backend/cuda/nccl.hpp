@@ -9,7 +9,7 @@
 #include <tessera/backend/cpu/watch.hpp>
 #include <tessera/core/bytes.hpp>
 
-#if __has_include(<nccl.h>)
+#if !defined(TESSERA_NO_MPI) && __has_include(<nccl.h>)  // one rank talks to nobody
 #include <nccl.h>
 #define TESSERA_NCCL 1
 #endif
