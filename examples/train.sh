@@ -15,6 +15,7 @@ Trains a byte-level language model on Shakespeare's plays, or on a text of your 
   --model NAME      a model of examples/train.cpp   (tiny)
   --data FILE       text, or tokens: .bin holds uint16, .bin32 uint32 (Shakespeare, fetched once)
   --out DIR         where the results go            (out/)
+  --cuda            on GPUs, a rank on each of this machine's unless --ranks says otherwise
   --build-only      compile and stop
   -- FLAGS          for the program: -- --help lists them
 
@@ -28,7 +29,7 @@ stop() {
   exit "${2:-1}"
 }
 
-ranks=2 policies='Zero<3>, Precision<bf16>' model=tiny data='' out=$root/out build_only=no
+ranks='' cuda=no policies='Zero<3>, Precision<bf16>' model=tiny data='' out=$root/out build_only=no
 while (($#)); do
   case $1 in
     --ranks | --policies | --model | --data | --out)
@@ -41,11 +42,22 @@ while (($#)); do
       set -- "$name" "${1#*=}" "${@:2}"
       ;;
     --build-only) build_only=yes && shift ;;
+    --cuda) cuda=yes && shift ;;
     --help | -h) usage && exit 0 ;;
     --) shift && break ;;
     *) stop "unknown flag $1; --help lists the flags, and the program's own follow after --" 2 ;;
   esac
 done
+if [[ $cuda == yes ]]; then
+  nvcc=$(command -v nvcc || echo "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc")
+  [[ -x $nvcc ]] || stop "--cuda needs nvcc on the path or below CUDA_HOME; install the CUDA toolkit"
+  gpus=$({ nvidia-smi -L 2> /dev/null || true; } | wc -l)
+  if ((gpus == 0)) && [[ $build_only == no ]]; then
+    stop "--cuda: nvidia-smi lists no GPU here; leave --cuda out to train on cores"
+  fi
+  policies="$policies, On<Cuda>" ranks=${ranks:-$gpus}
+fi
+ranks=${ranks:-2}
 [[ $ranks =~ ^[1-9][0-9]{0,3}$ ]] || stop "--ranks is '$ranks'; use a number from 1 to 9999" 2
 [[ $model =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] || stop "--model is '$model'; use a name, such as tiny" 2
 if [[ -n $data && ! -e $data ]]; then stop "--data names $data, which does not exist"; fi
@@ -65,6 +77,17 @@ fi
 # --- build ----------------------------------------------------------------------------------------
 flags=(-std=c++20 -O2 -march=native -fopenmp "-I$root/include"
   -DOMPI_SKIP_MPICXX -DMPICH_SKIP_MPICXX "-DTESSERA_POLICIES=$policies" "-DTESSERA_MODEL=$model")
+compile=(mpicxx "${flags[@]}") libraries=(-ldnnl)
+if [[ $cuda == yes ]]; then
+  card=native
+  if ((gpus == 0)); then card=sm_80; fi  # compiled here to run elsewhere
+  read -ra mpi <<< "$(mpicxx --showme:compile) $(mpicxx --showme:link)"
+  for word in "${mpi[@]}"; do case $word in -[ILl]*) libraries+=("$word") ;; esac done
+  libraries+=(-lcublasLt -lnccl -ldl)
+  flags=("${flags[@]/-march=native/-arch=$card}")
+  flags=("${flags[@]/-fopenmp/--extended-lambda}" -x cu -DTESSERA_CUDA -Xcompiler -fopenmp)
+  compile=("$nvcc" "${flags[@]}")
+fi
 sources() {
   find -L "$root/include" "$root/examples" -type f \( -name '*.hpp' -o -name train.cpp \) -print0 |
     LC_ALL=C sort -z
@@ -83,7 +106,7 @@ if [[ ! -x $program ]]; then
   part=$program.$$
   trap 'rm -f "$part"' EXIT
   started=$SECONDS
-  mpicxx "${flags[@]}" "$root/examples/train.cpp" -o "$part" -ldnnl ||
+  "${compile[@]}" "$root/examples/train.cpp" -o "$part" "${libraries[@]}" ||
     stop "the program does not compile; the first error above says which rule the layout breaks"
   mv "$part" "$program"  # whole or not at all
   trap - EXIT
