@@ -50,7 +50,7 @@ while (($#)); do
 done
 if [[ $cuda == yes ]]; then
   nvcc=$(command -v nvcc || echo "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc")
-  [[ -x $nvcc ]] || stop "--cuda needs nvcc on the path or below CUDA_HOME; install the CUDA toolkit"
+  [[ -x $nvcc ]] || stop "--cuda needs nvcc, on the path or below CUDA_HOME; install the toolkit"
   gpus=$({ nvidia-smi -L 2> /dev/null || true; } | wc -l)
   if ((gpus == 0)) && [[ $build_only == no ]]; then
     stop "--cuda: nvidia-smi lists no GPU here; leave --cuda out to train on cores"
