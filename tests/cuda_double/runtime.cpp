@@ -155,7 +155,6 @@ struct CUstream_st {
   bool idle() const {
     if (done.load(std::memory_order_relaxed) != pushed.load(std::memory_order_relaxed))
       return false;
-    std::atomic_thread_fence(std::memory_order_acquire);
     return done.load(std::memory_order_acquire) == pushed.load(std::memory_order_relaxed);
   }
 
