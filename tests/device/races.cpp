@@ -2,7 +2,7 @@
 // manual
 /// What races.sh builds with a sanitizer and runs: a race of streams is one of threads, there.
 ///
-///   races train     steps of a small model on one rank, in every precision
+///   races train     steps of a small model, under mpirun
 ///   races waits     two streams that an event orders
 ///   races no-wait   the same without the wait for it
 #include <tessera/tessera.hpp>
@@ -34,8 +34,10 @@ template <class... Policies>
 void train(World& world) {
   Trainer<Model, Batch<1, 6>, AdamW, ClipNorm, On<Cuda>, Policies...> trainer(
       world, {.learning_rate = 1e-2, .clip_norm = 0.5});
-  for (int step = 0; step < 2; ++step) std::cout << trainer.step(Made{}).loss << '\n';
-  std::cout << trainer.evaluate(Made{}, 2) << '\n';
+  for (int step = 0; step < 2; ++step) {
+    Report const r = trainer.step(Made{});
+    if (world.root()) std::cout << r.loss << '\n';
+  }
 }
 
 struct Fill {
@@ -67,8 +69,13 @@ int main(int argc, char** argv) {
     two_streams(what == "waits");
     return 0;
   }
-  World world(argc, argv);
-  train<Accumulate<2>>(world);
-  train<Accumulate<2>, Graphs>(world);
-  train<Precision<bf16>>(world);
+  int threads = 0;
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &threads);
+  {
+    World world(argc, argv);
+    train<Accumulate<2>, Zero<3>>(world);
+    train<Accumulate<2>, Zero<1>, Reduce<Micro>, Graphs>(world);
+    train<Zero<2>, Precision<bf16>>(world);
+  }
+  MPI_Finalize();
 }

@@ -36,8 +36,9 @@ OMPI_CXX=g++ MPICH_CXX=g++ mpicxx "${flags[@]}" tests/device/races.cpp tests/cud
 
 # What is not built with it, MPI and oneDNN, orders threads in ways that it does not see.
 export OMP_NUM_THREADS=1 TSAN_OPTIONS=ignore_noninstrumented_modules=1:exitcode=66
-"$work/races" train > "$work/text" 2>&1 || fail "a training run has a race"
-[[ $(grep -c '^[0-9]' "$work/text") == 9 ]] || fail "a training run has lost its losses"
+mpirun -q --allow-run-as-root --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 -n 2 \
+  "$work/races" train > "$work/text" 2>&1 || fail "a training run has a race"
+[[ $(grep -c '^[0-9]' "$work/text") == 6 ]] || fail "a training run has lost its losses"
 "$work/races" waits > "$work/text" 2>&1 || fail "two streams that an event orders have a race"
 for run in 1 2 3; do
   "$work/races" no-wait > "$work/text" 2>&1
