@@ -1,5 +1,6 @@
 /// A block's threads: fibers of one host thread. Each runs as far as it can before the next one
-/// does, and the order turns around at every barrier, so that a missing one shows.
+/// does. The order turns around at every barrier, and every other block begins with the last, so
+/// that a missing barrier shows whichever way threads look.
 #include <cuda_double/api.hpp>
 #include <cuda_double/threads.hpp>
 
@@ -40,7 +41,8 @@ class Scheduler {
     for (block_ = 0; block_ < blocks; ++block_) {
       for (auto& [key, memory] : shared_) std::fill(memory.begin(), memory.end(), char(0xa5));
       for (int t = 0; t < threads; ++t) fibers_[std::size_t(t)]->state = State::runnable;
-      bool forward = true;
+      bool forward = first_forward_;
+      first_forward_ = !first_forward_;
       while (pass(threads, forward)) forward = !forward;
     }
   }
@@ -127,6 +129,7 @@ class Scheduler {
   void* host_ = nullptr;
 #endif
   int thread_ = 0;
+  bool first_forward_ = true;
   unsigned block_ = 0, blocks_ = 1;
 };
 

@@ -13,8 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
+#include <vector>
 
 using namespace tessera;
 
@@ -71,16 +74,16 @@ struct Increase {
   }
 };
 
-/// Every thread gives its number and takes that of the thread opposite.
-template <bool Barrier>
-struct Turn {
+/// Every thread gives its number and takes that of a neighbour.
+template <int Step, bool Barrier>
+struct Shift {
   int* to;
   void operator()() const {
-    int* const given = cuda::shared<int, threads, Turn>();
+    int* const given = cuda::shared<int, threads, Shift>();
     int const t = cuda::thread();
     given[t] = t;
     if constexpr (Barrier) cuda::barrier();
-    to[t] = given[threads - 1 - t];
+    to[int(cuda::block()) * threads + t] = given[std::clamp(t + Step, 0, threads - 1)];
   }
 };
 /// Within warps of 32.
@@ -92,7 +95,7 @@ struct TurnWarps {
     int const t = cuda::thread();
     given[t] = t;
     if constexpr (Barrier) cuda::warp_barrier();
-    to[t] = given[t ^ 31];
+    to[int(cuda::block()) * threads + t] = given[t ^ 31];
   }
 };
 struct HalfMeets {
@@ -198,7 +201,8 @@ TEST_CASE("memory that was never written") {
 
 TEST_CASE("memory that is not allocated, or no longer") {
   Bench b;
-  int* freed = nullptr;
+  int *neighbour = nullptr, *freed = nullptr;
+  CHECK(cudaMalloc(reinterpret_cast<void**>(&neighbour), b.bytes) == cudaSuccess);
   CHECK(cudaMalloc(reinterpret_cast<void**>(&freed), b.bytes) == cudaSuccess);
   CHECK(cudaFree(freed) == cudaSuccess);
   SUBCASE("a copy behind a block") {
@@ -225,6 +229,8 @@ TEST_CASE("memory that is not allocated, or no longer") {
     CHECK(cudaFree(freed) == cudaErrorInvalidValue);
     CHECK(complains("cudaFree of what was not allocated"));
   }
+  cuda_double::reset();
+  CHECK(cudaFree(neighbour) == cudaSuccess);
 }
 
 TEST_CASE("calls that CUDA would take, or answer late") {
@@ -266,17 +272,25 @@ TEST_CASE("a kernel's missing barrier gives another result") {
   Bench b;
   auto const result = [&](auto const& kernel) {
     cuda::launch<threads>(b.stream.get(), 1, Fill{b.device, b.n, -1});
-    cuda::launch<threads>(b.stream.get(), 3, kernel);
+    cuda::launch<threads>(b.stream.get(), 2, kernel);
     cuda::check(b.down(b.device), "a copy");
     cuda::check(b.wait(), "a wait");
-    return std::vector<int>(b.host, b.host + threads);
+    return std::vector<int>(b.host, b.host + 2 * threads);
   };
-  std::vector<int> whole, warps;
-  for (int t = 0; t < threads; ++t) whole.push_back(threads - 1 - t), warps.push_back(t ^ 31);
-  CHECK(result(Turn<true>{b.device}) == whole);
-  CHECK(result(Turn<false>{b.device}) != whole);
-  CHECK(result(TurnWarps<true>{b.device}) == warps);
-  CHECK(result(TurnWarps<false>{b.device}) != warps);
+  auto const expected = [](auto const& of) {
+    std::vector<int> v;
+    for (int i = 0; i < 2 * threads; ++i) v.push_back(of(i % threads));
+    return v;
+  };
+  auto const below = expected([](int t) { return std::max(t - 1, 0); });
+  auto const above = expected([](int t) { return std::min(t + 1, threads - 1); });
+  auto const across = expected([](int t) { return t ^ 31; });
+  CHECK(result(Shift<-1, true>{b.device}) == below);
+  CHECK(result(Shift<-1, false>{b.device}) != below);
+  CHECK(result(Shift<1, true>{b.device}) == above);
+  CHECK(result(Shift<1, false>{b.device}) != above);
+  CHECK(result(TurnWarps<true>{b.device}) == across);
+  CHECK(result(TurnWarps<false>{b.device}) != across);
 }
 
 TEST_CASE("threads of a block that do not meet at one barrier") {
