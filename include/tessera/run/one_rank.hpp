@@ -2,6 +2,8 @@
 /// library calls; messages to others are refused.
 #pragma once
 
+#if defined(TESSERA_NO_MPI)
+
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -169,3 +171,5 @@ inline int MPI_Win_unlock_all(MPI_Win) {
 inline int MPI_Win_free(MPI_Win*) {
   return MPI_ERR_OTHER;
 }
+
+#endif

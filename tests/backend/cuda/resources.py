@@ -43,7 +43,9 @@ STORES = re.compile(r"\bst\.(?:global\.)?v(?:4\.\w32|2\.\w64)")
 
 
 def command(program, threads, kept):
-    libraries = ["-lcublasLt", "-ldnnl", "-Xcompiler", "-fopenmp"]
+    mpi = subprocess.run(["mpicxx", "--showme:link"], capture_output=True, text=True).stdout.split()
+    libraries = ["-lcublasLt", "-ldnnl", "-ldl", "-Xcompiler", "-fopenmp",
+                 *[word for word in mpi if word.startswith(("-L", "-l"))]]
     nvcc = pathlib.Path(compilers.find("nvcc")).resolve()
     places = [nvcc.parent.parent / "lib64", pathlib.Path("/usr/lib/x86_64-linux-gnu")]
     if any((place / "libnccl.so").exists() for place in places):

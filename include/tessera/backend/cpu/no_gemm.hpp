@@ -2,6 +2,8 @@
 /// For machines whose programs compute on GPUs.
 #pragma once
 
+#if defined(TESSERA_NO_ONEDNN)
+
 #include <tessera/backend/gemm_shape.hpp>
 #include <tessera/core/bytes.hpp>
 
@@ -25,3 +27,5 @@ inline double gemm_peak(double = 0, DType = DType::real) {
 }
 
 }  // namespace tessera::inline TESSERA_SETTING
+
+#endif
