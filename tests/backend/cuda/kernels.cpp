@@ -81,7 +81,8 @@ TEST_CASE_TEMPLATE("between types", T, bf16, fp16) {
 }
 
 TEST_CASE_TEMPLATE("biases and gated units", T, EACH_TYPE) {
-  for (auto const [rows, cols] : sizes) {
+  for (Size const& size : sizes) {
+    std::int64_t const rows = size.rows, cols = size.cols;
     CAPTURE(cols);
     Shape const s = shape_of(rows, cols), twice = shape_of(rows, 2 * cols), c = shape_of(cols);
     same_on_both([&](Operands& o) {
@@ -111,7 +112,8 @@ namespace {
 template <class T, class S>
 void norms_are_the_same() {
   using W = Wide<T>;
-  for (auto const [rows, cols] : sizes) {
+  for (Size const& size : sizes) {
+    std::int64_t const rows = size.rows, cols = size.cols;
     CAPTURE(cols);
     Shape const s = shape_of(rows, cols), c = shape_of(cols), pairs = shape_of(rows, 2),
                 one = shape_of(rows);
@@ -190,16 +192,19 @@ TEST_CASE_TEMPLATE("dropout and rotations", T, EACH_TYPE) {
     });
   }
   auto const rotations = [&]<RopeLayout Layout>() {
-    for (auto const [heads, width, rest] : {std::array{1, 2, 0}, {6, 16, 33}, {3, 254, 7}})
+    struct Heads {
+      int heads, width, rest;
+    };
+    for (Heads const& h : {Heads{1, 2, 0}, Heads{6, 16, 33}, Heads{3, 254, 7}})
       for (bool const back : {false, true}) {
-        CAPTURE(width);
-        Shape const s = shape_of(2, 11, heads * width + rest);
+        CAPTURE(h.width);
+        Shape const s = shape_of(2, 11, h.heads * h.width + h.rest);
         same_on_both([&](Operands& o) {
           return Rope<T, Layout>{.y = o.some<T>(s),
                                  .x = o.some<T>(s),
-                                 .heads = heads,
-                                 .width = width,
-                                 .speeds = RopeSpeeds::of(1e4, width),
+                                 .heads = h.heads,
+                                 .width = h.width,
+                                 .speeds = RopeSpeeds::of(1e4, h.width),
                                  .back = back};
         });
       }
