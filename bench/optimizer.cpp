@@ -2,6 +2,7 @@
 /// One AdamW step over the parameters of a GPT-2, beside a pass over memory that reads and writes
 /// as much and computes next to nothing: the least that such a step can take here.
 ///   optimizer [ELEMENTS]       one line of JSON, for optimizer.py: seconds, the fastest
+#include <tessera/backend/cpu/team.hpp>
 #include <tessera/optimizer/adamw.hpp>
 
 #include "fastest.hpp"
