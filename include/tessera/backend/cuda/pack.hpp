@@ -3,6 +3,7 @@
 
 #include <tessera/core/setting.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
