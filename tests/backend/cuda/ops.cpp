@@ -6,7 +6,8 @@
 #include "../../kernels/check.hpp"
 #include "device.hpp"
 
-#include <optional>
+#include <tuple>
+#include <utility>
 
 using namespace tessera;
 using namespace tessera::test;
@@ -125,7 +126,8 @@ TEST_CASE_TEMPLATE("the loss and its gradients meet the CPU's", T, float, bf16, 
        {std::pair<std::int64_t, std::int64_t>{9, 100}, {5, 3300}}) {
     Shape const of_x = shape_of(tokens, width), of_w = shape_of(vocabulary, width),
                 of_targets = shape_of(tokens), one = shape_of(1);
-    CAPTURE(vocabulary);
+    std::int64_t const words = vocabulary;  // as clang captures no bindings
+    CAPTURE(words);
     auto const x = stored<T>(of_x.count(), 1), w = stored<T>(of_w.count(), 2);
     std::vector<std::int32_t> targets;
     for (std::int64_t r = 0; r < of_targets.count(); ++r)
