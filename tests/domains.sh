@@ -1,7 +1,7 @@
 #!/bin/sh
 # test
 # timeout: 600
-# args: @build@/tests exactness trainer_gpt2 run-arena optimizer-sharded policy-precision
+# args: @build@/tests exactness trainer_gpt2 run-memory optimizer-sharded policy-precision
 # Once more, tests of what no layout may change: where ranks share no memory, and where two domains
 # of two do.
 #   domains.sh FOLDER PROGRAM...
