@@ -39,7 +39,7 @@ class Scheduler {
     body_ = &body, blocks_ = blocks;
     while (int(fibers_.size()) < threads) fibers_.push_back(std::make_unique<Fiber>());
     for (block_ = 0; block_ < blocks; ++block_) {
-      for (auto& [key, memory] : shared_) std::fill(memory.begin(), memory.end(), char(0xa5));
+      for (auto& [key, memory] : shared_) std::fill(memory.begin(), memory.end(), char(0xff));
       for (int t = 0; t < threads; ++t) fibers_[std::size_t(t)]->state = State::runnable;
       bool forward = first_forward_;
       first_forward_ = !first_forward_;
@@ -60,7 +60,7 @@ class Scheduler {
   }
   void* shared(void const* key, std::size_t bytes) {
     std::vector<char>& memory = shared_[key];
-    if (memory.size() < bytes) memory.assign(bytes, char(0xa5));
+    if (memory.size() < bytes) memory.assign(bytes, char(0xff));
     return memory.data();
   }
 

@@ -35,10 +35,10 @@ std::string complaint_text, failed_text;
 thread_local cudaError_t last = cudaSuccess;
 
 void break_device(cudaError_t code, std::string const& why) {
-  int expected = cudaSuccess;
-  if (!sticky.compare_exchange_strong(expected, int(code))) return;
   std::lock_guard const held(texts_lock);
-  complaint_text = why;
+  if (sticky.load() != cudaSuccess) return;
+  complaint_text = why;  // before the error: whoever sees that one finds its words
+  sticky.store(int(code));
 }
 
 struct Failure {
