@@ -96,3 +96,36 @@ TEST_CASE("weights in two halves, with their states") {
     CHECK(same(second.read(), v));
   });
 }
+
+namespace {
+
+/// Each verb reads what the one before it wrote, thread by thread another's.
+struct Chain {
+  float* x;
+  std::int64_t n;
+
+  TESSERA_BOTH std::int64_t rows() const { return 2; }
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    float* const row = x + r * (n + 1);
+    std::int64_t const last = n;
+    for (int turn = 0; turn < 4; ++turn) {
+      lane.once([=] { row[last] += row[0]; });
+      lane.each(last, [=](std::int64_t i) { row[i] += row[last]; });
+      float const all = lane.sum(last, [=](std::int64_t i) { return row[last - 1 - i]; });
+      lane.once([=] { row[last] = all; });
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a verb sees what the one before it wrote") {
+  std::int64_t const n = 300;
+  auto x = stored<float>(2 * (n + 1), 9);
+  Stream const stream;
+  Buffer<float> const there(x, stream);
+  CpuTeam{}.run(Chain{x.data(), n});
+  CudaTeam{stream.get()}.run(Chain{there.get(), n});
+  CHECK(same(there.read(), x));
+}
