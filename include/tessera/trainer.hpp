@@ -165,7 +165,7 @@ class Trainer {
                                                        layout.across == Across::matrices>,
                                  Policies...>::type;
 
-  static constexpr Facts facts() { return describe<Model, Settings>(); }
+  static constexpr Facts facts() { return describe<Model, Settings>(backend_index<Backend>); }
   /// What every rank of a mesh does in a step; a value at compile time and at run time.
   static constexpr Plan plan(Mesh mesh) { return make_plan(facts(), layout, mesh); }
 

@@ -101,6 +101,11 @@ TEST_CASE("one micro-batch: the losses of cores, and the same bits in every layo
   same_bits(gpu, trained<Gpu, Zero<3>, Reduce<Step>>());
 }
 
+TEST_CASE("a plan counts the workspace of its own backend") {
+  CHECK(Trainer<Model, Batch<2, 12>, AdamW>::facts().workspace < Cuda::gemm_workspace);
+  CHECK(Trainer<Model, Batch<2, 12>, AdamW, Gpu>::facts().workspace >= Cuda::gemm_workspace);
+}
+
 TEST_CASE("three micro-batches: within each Reduce mode") {
   Trained const step = trained<Gpu, Accumulate<3>, Zero<0>, Reduce<Step>>();
   close(step, trained<Accumulate<3>, Zero<0>, Reduce<Step>>(), 1e-5);

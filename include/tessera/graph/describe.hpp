@@ -146,7 +146,7 @@ constexpr void add_fusion(std::vector<FusionInfo>& all, int segment, std::string
 }
 
 template <class Model, int I, class S>
-constexpr SegmentInfo describe_segment(Flats const& flats, Facts& facts) {
+constexpr SegmentInfo describe_segment(Flats const& flats, Facts& facts, int backend) {
   auto const& g = graph<Model, I, S>;
   Nodes const nodes(g.begin(), g.end());
   Lifetimes const l = lay_out(g, I == segments<Model> - 1);
@@ -167,8 +167,7 @@ constexpr SegmentInfo describe_segment(Flats const& flats, Facts& facts) {
     Signature const signed_ = signature(nodes, n);
     if (!n.skip_in_training)
       (n.part == Part::forward ? s.forward_flops : s.backward_flops) += n.op->flops(signed_);
-    for (auto const bytes : n.op->workspace)
-      facts.workspace = std::max(facts.workspace, bytes(signed_));
+    facts.workspace = std::max(facts.workspace, n.op->workspace[std::size_t(backend)](signed_));
     if (!n.op->saving.empty()) add_fusion(facts.fusions, I, n.op->saving, n.op->saved(signed_));
   }
   return s;
@@ -248,8 +247,9 @@ inline constexpr auto places = freeze<detail::PlacesOf<Model, I, S>>();
 template <class Model, class S>
 inline constexpr std::int64_t vocabulary = detail::vocabularies<Model, S>()[0];
 
+/// backend: whose kernels' workspace counts, by its index among the enabled ones.
 template <class Model, class S>
-constexpr Facts describe() {
+constexpr Facts describe(int backend = 0) {
   static_assert(sizeof(detail::ModelIsSound<Model, S>) > 0);
   detail::Flats const flats = detail::all_flats<Model, S>();
   Facts f;
@@ -259,7 +259,7 @@ constexpr Facts describe() {
   f.batch = batch_fields(batch_of<S>).bytes;
   f.workspace = 64_KiB;  // sums of squares need some, whatever the ops do
   [&]<int... I>(std::integer_sequence<int, I...>) {
-    (f.segments.push_back(detail::describe_segment<Model, I, S>(flats, f)), ...);
+    (f.segments.push_back(detail::describe_segment<Model, I, S>(flats, f, backend)), ...);
   }
   (std::make_integer_sequence<int, segments<Model>>{});
   return f;
