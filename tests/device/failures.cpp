@@ -3,37 +3,21 @@
 // timeout: 240
 /// Every call of the CUDA libraries fails once, at start and in a step: each becomes one sentence
 /// that names it, and the next run is as if nothing had happened.
-#include <tessera/tessera.hpp>
-
 #include <cuda_double/api.hpp>
 
 #include <map>
 #include <optional>
 #include <string>
 
-#include "../ranks.hpp"
+#include "run/small.hpp"
 
 using namespace tessera;
-using test::world;
+using namespace tessera::test;
 
 namespace {
 
-struct Model {
-  TokenAndPositionEmbedding<17, 8, 16> embed;
-  Repeat<2, Gpt2Block<16, 2, 2>> blocks;
-  TiedLmHead<17, 16> head;
-};
-
-struct Counting {
-  std::int64_t samples(int) const { return 64; }
-  void sample(std::int64_t i, std::span<std::int32_t> in, std::span<std::int32_t> out) const {
-    for (std::size_t t = 0; t < in.size(); ++t)
-      in[t] = std::int32_t((i + std::int64_t(t)) % 17), out[t] = (in[t] + 1) % 17;
-  }
-};
-
 template <class... Policies>
-using Run = Trainer<Model, Batch<1, 8>, AdamW, ClipNorm, On<Cuda>, Policies...>;
+using Run = Trainer<Small, Batch<1, 8>, AdamW, ClipNorm, On<Cuda>, Policies...>;
 
 /// What is said when call number `at` from here on fails; nothing: there are fewer.
 template <class F>
