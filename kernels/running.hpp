@@ -1,19 +1,20 @@
 /// Running statistics: what the micro-batches of a step say of them, added to what they were.
 #pragma once
 
+#include <tessera/core/math.hpp>
+#include <tessera/core/team.hpp>
 #include <tessera/kernels/chunk.hpp>
-#include <tessera/kernels/weights.hpp>
 
 namespace tessera::inline TESSERA_SETTING::kernel {
 
-/// w += share * change
+/// statistics += share * change
 ///
-/// Shapes  w, change: n elements
-/// Types   change T; w Plain<T>, Split, Master or Rounded
+/// Shapes  statistics, change: n elements
+/// Types   T, whatever weights are stored in
 /// Moves   3 * sizeof(T) bytes per element
-template <class T, class Weights = Plain<T>>
+template <class T>
 struct AddChange {
-  Weights w;
+  T* statistics;
   T const* change;
   std::int64_t n;
   double share;
@@ -25,12 +26,9 @@ struct AddChange {
     using W = Wide<T>;
     Chunk const chunk = Chunk::at(r, n);
     W const factor = W(share);
-    each_weight(
-        lane, w.from(chunk.first), chunk.size,
-        [=](Weights weight, auto const draw, T const& ci) {
-          weight.set(0, weight.get(0) + factor * W(ci), draw.of(0));
-        },
-        change + chunk.first);
+    lane.each(
+        chunk.size, [=](std::int64_t, T& to, T const& by) { to = T(W(to) + factor * W(by)); },
+        statistics + chunk.first, change + chunk.first);
   }
 };
 

@@ -115,22 +115,24 @@ constexpr auto update_scale() -> double (*)(std::int64_t, std::int64_t) {
   else
     return nullptr;
 }
-template <class O, class B>
+template <class O, class B, class Range>
 constexpr auto step_prepare() -> void (*)(void*, StepRange const&, StepValues const&) {
   if constexpr (prepares<O>())
     return [](void* queue, StepRange const& r, StepValues const& v) {
-      O::prepare(B::team::on(queue), r, v);
+      O::prepare(B::team::on(queue), Range{r}, v);
     };
   else
     return nullptr;
 }
-template <class O, class B>
+template <class O, class B, class Range = StepRange>
 inline constexpr OptimizerTable optimizer_table{
     O::name,
     O::state_names,
-    [](void* queue, StepRange const& r, StepValues const& v) { O::step(B::team::on(queue), r, v); },
+    [](void* queue, StepRange const& r, StepValues const& v) {
+      O::step(B::team::on(queue), Range{r}, v);
+    },
     step_defaults<O>(),
-    step_prepare<O, B>(),
+    step_prepare<O, B, Range>(),
     matrix_states<O>(),
     update_scale<O>()};
 
@@ -145,10 +147,9 @@ struct BackendOf<On<B>, Rest...> {
   using type = B;
 };
 template <class B>
-inline constexpr BackendTable backend_table{
-    backend_index<B>, [](World const& world, Plan const& plan) -> std::unique_ptr<Device> {
-      return std::make_unique<typename DeviceOf<B>::type>(world, plan);
-    }};
+std::unique_ptr<Device> make_device(World const& world, Plan const& plan) {
+  return std::make_unique<typename DeviceOf<B>::type>(world, plan);
+}
 
 }  // namespace detail
 
@@ -165,13 +166,16 @@ class Trainer {
                                                        layout.across == Across::matrices>,
                                  Policies...>::type;
 
-  static constexpr Facts facts() { return describe<Model, Settings>(backend_index<Backend>); }
+  using Range = StoredRange<layout.low, layout.stochastic>;
+
+  static constexpr Facts facts() { return describe<Model, Settings, backend_index<Backend>>(); }
   /// What every rank of a mesh does in a step; a value at compile time and at run time.
   static constexpr Plan plan(Mesh mesh) { return make_plan(facts(), layout, mesh); }
 
   explicit Trainer(World& world, Options options = {})
-      : engine_(world, start(world), detail::backend_table<Backend>,
-                segment_graphs<Model, Settings>, detail::optimizer_table<Optimizer, Backend>,
+      : engine_(world, start(world), detail::make_device<Backend>,
+                segment_graphs<Model, Settings, backend_index<Backend>>,
+                detail::optimizer_table<Optimizer, Backend, Range>,
                 int(vocabulary<Model, Settings>), std::move(options)) {}
 
   /// One optimizer step on the next global batch of the run.
@@ -203,7 +207,7 @@ class Trainer {
                                      Sampling const& how = {}) {
     static_assert(sizeof(rule::GeneratesText<Model, BatchPolicy::batch.text()>) > 0);
     using S = GenerateSettings<layout.tokens, Settings>;
-    return Generator(engine_, generate_segments<Model, S>, layout.tokens,
+    return Generator(engine_, generate_segments<Model, S, backend_index<Backend>>, layout.tokens,
                      generate_scratch<Model, S>)
         .write(prompt, count, how);
   }

@@ -24,9 +24,9 @@ struct Model {
 /// What two steps of a plan tell and leave.
 template <class T>
 std::vector<Real> result(Plan const& plan) {
-  Engine engine(world(), plan, detail::backend_table<Cuda>,
-                segment_graphs<Model, typename T::Settings>, detail::optimizer_table<AdamW, Cuda>,
-                17, {.learning_rate = 0.1});
+  Engine engine(world(), plan, detail::make_device<Cuda>,
+                segment_graphs<Model, typename T::Settings, backend_index<Cuda>>,
+                detail::optimizer_table<AdamW, Cuda>, 17, {.learning_rate = 0.1});
   std::vector<Real> all;
   using Input = TokenSequence<8>;
   for (int i = 0; i < 2; ++i) {

@@ -71,10 +71,8 @@ class CpuDevice final : public Device {
       for (std::int64_t k = 0; k < pieces.rows(); ++k) to.add(scratch[std::size_t(k)]);
     }
   }
-  void add_change(StepRange const& range, double share) override {
-    with_any_weights(range, [&]<class Weights>(Weights const& w) {
-      CpuTeam{}.run(kernel::AddChange<Real, Weights>{w, range.gradients, range.elements, share});
-    });
+  void add_change(Real* statistics, Real const* change, std::int64_t n, double share) override {
+    CpuTeam{}.run(kernel::AddChange<Real>{statistics, change, n, share});
   }
 
  private:

@@ -179,10 +179,8 @@ class CudaDevice final : public Device {
       team().run(kernel::AddSums{squares_, sums_, sums});
     }
   }
-  void add_change(StepRange const& range, double share) override {
-    with_any_weights(range, [&]<class Weights>(Weights const& w) {
-      team().run(kernel::AddChange<Real, Weights>{w, range.gradients, range.elements, share});
-    });
+  void add_change(Real* statistics, Real const* change, std::int64_t n, double share) override {
+    team().run(kernel::AddChange<Real>{statistics, change, n, share});
   }
 
  private:

@@ -98,8 +98,8 @@ class Device {
   /// Adds the sum of squares of x, exactly from pieces of 256 on, to `to` when finish() returns.
   virtual void add_squares(ExactSum& to, Real const* x, std::int64_t n,
                            std::span<double> scratch) = 0;
-  /// weights += share * gradients
-  virtual void add_change(StepRange const& range, double share) = 0;
+  /// statistics += share * change
+  virtual void add_change(Real* statistics, Real const* change, std::int64_t n, double share) = 0;
 };
 
 /// DeviceOf<Backend>::type: its Device, with
@@ -109,11 +109,7 @@ class Device {
 template <class Backend>
 struct DeviceOf;
 
-/// A backend as the engine knows it: its place among the enabled ones, and how a rank's device is
-/// made.
-struct BackendTable {
-  int index = 0;
-  std::unique_ptr<Device> (*device)(World const&, Plan const&) = nullptr;
-};
+/// How a rank's device of a backend is made.
+using MakeDevice = std::unique_ptr<Device> (*)(World const&, Plan const&);
 
 }  // namespace tessera::inline TESSERA_SETTING

@@ -247,11 +247,11 @@ inline constexpr auto places = freeze<detail::PlacesOf<Model, I, S>>();
 template <class Model, class S>
 inline constexpr std::int64_t vocabulary = detail::vocabularies<Model, S>()[0];
 
-/// backend: whose kernels' workspace counts, by its index among the enabled ones.
-template <class Model, class S>
-constexpr Facts describe(int backend = 0) {
-  static_assert(sizeof(detail::ModelIsSound<Model, S>) > 0);
-  detail::Flats const flats = detail::all_flats<Model, S>();
+namespace detail {
+
+template <class Model, class S, int Backend>
+constexpr Facts make_facts() {
+  Flats const flats = all_flats<Model, S>();
   Facts f;
   f.flats = flats.flats;
   f.matrices = flats.matrices;
@@ -259,10 +259,55 @@ constexpr Facts describe(int backend = 0) {
   f.batch = batch_fields(batch_of<S>).bytes;
   f.workspace = 64_KiB;  // sums of squares need some, whatever the ops do
   [&]<int... I>(std::integer_sequence<int, I...>) {
-    (f.segments.push_back(detail::describe_segment<Model, I, S>(flats, f, backend)), ...);
+    (f.segments.push_back(describe_segment<Model, I, S>(flats, f, Backend)), ...);
   }
   (std::make_integer_sequence<int, segments<Model>>{});
   return f;
+}
+
+/// The facts as constants: a program contains no code that derives them.
+template <class Model, class S, int Backend>
+struct ConstantFacts {
+  struct Sizes {
+    std::size_t segments, flats, matrices, fusions;
+  };
+  static constexpr Sizes sizes = [] {
+    Facts const f = make_facts<Model, S, Backend>();
+    return Sizes{f.segments.size(), f.flats.size(), f.matrices.size(), f.fusions.size()};
+  }();
+  std::array<SegmentInfo, sizes.segments> segments{};
+  std::array<FlatInfo, sizes.flats> flats{};
+  std::array<MatrixInfo, sizes.matrices> matrices{};
+  std::array<FusionInfo, sizes.fusions> fusions{};
+  Bytes workspace = 0, batch = 0;
+
+  static constexpr ConstantFacts make() {
+    Facts const f = make_facts<Model, S, Backend>();
+    ConstantFacts c{.workspace = f.workspace, .batch = f.batch};
+    std::copy(f.segments.begin(), f.segments.end(), c.segments.begin());
+    std::copy(f.flats.begin(), f.flats.end(), c.flats.begin());
+    std::copy(f.matrices.begin(), f.matrices.end(), c.matrices.begin());
+    std::copy(f.fusions.begin(), f.fusions.end(), c.fusions.begin());
+    return c;
+  }
+};
+template <class Model, class S, int Backend>
+inline constexpr auto constant_facts = ConstantFacts<Model, S, Backend>::make();
+
+}  // namespace detail
+
+/// Backend: whose kernels' workspace counts, by its index among the enabled ones.
+template <class Model, class S, int Backend = 0>
+constexpr Facts describe() {
+  static_assert(sizeof(detail::ModelIsSound<Model, S>) > 0);
+  auto const& c = detail::constant_facts<Model, S, Backend>;
+  return {.segments = {c.segments.begin(), c.segments.end()},
+          .flats = {c.flats.begin(), c.flats.end()},
+          .matrices = {c.matrices.begin(), c.matrices.end()},
+          .fusions = {c.fusions.begin(), c.fusions.end()},
+          .workspace = c.workspace,
+          .batch = c.batch,
+          .samples = batch_of<S>};
 }
 
 }  // namespace tessera::inline TESSERA_SETTING

@@ -18,11 +18,11 @@ struct Adagrad {
   static constexpr StepValues defaults{.epsilon = 1e-10};  // torch's
   static constexpr void set(Layout& layout) { layout.states = states; }
 
-  template <Team T>
-  static void step(T const& team, StepRange const& r, StepValues const& v) {
+  template <Team T, class Range>
+  static void step(T const& team, Range const& r, StepValues const& v) {
     with_any_weights(r, [&]<class Weights>(Weights w) {
       team.run(kernel::Adagrad<Real, Weights>{.w = w,
-                                              .s = r.state<Weights>(0),
+                                              .s = r.template state<Weights>(0),
                                               .g = r.gradients,
                                               .n = r.elements,
                                               .lr = v.rate,

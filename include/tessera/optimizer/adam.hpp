@@ -12,13 +12,13 @@ namespace tessera::inline TESSERA_SETTING {
 
 namespace detail {
 
-template <bool Decoupled, Team Threads>
-void adam_step(Threads const& team, StepRange const& r, StepValues const& v) {
+template <bool Decoupled, Team Threads, class Range>
+void adam_step(Threads const& team, Range const& r, StepValues const& v) {
   with_any_weights(r, [&]<class Weights>(Weights w) {
     team.run(kernel::Adam<Real, Weights, Decoupled>{
         .w = w,
-        .m = r.state<Weights>(0),
-        .v = r.state<Weights>(1),
+        .m = r.template state<Weights>(0),
+        .v = r.template state<Weights>(1),
         .g = r.gradients,
         .n = r.elements,
         .lr = v.rate,
@@ -47,8 +47,8 @@ struct Moments {
 struct Adam : detail::Moments {
   static constexpr std::string_view name = "Adam";
   static constexpr bool rounds_stochastically = true;
-  template <Team T>
-  static void step(T const& team, StepRange const& r, StepValues const& v) {
+  template <Team T, class Range>
+  static void step(T const& team, Range const& r, StepValues const& v) {
     detail::adam_step<false>(team, r, v);
   }
 };

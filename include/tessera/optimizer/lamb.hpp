@@ -23,16 +23,16 @@ struct Lamb : detail::Moments {
     layout.across = Across::sums;
   }
 
-  template <Team T>
-  static void prepare(T const& team, StepRange const& r, StepValues const& v) {
+  template <Team T, class Range>
+  static void prepare(T const& team, Range const& r, StepValues const& v) {
     std::int64_t const most = std::int64_t(r.scratch.size()) / 2 * kernel::LambMoments<Real>::piece;
     *r.sums = {};
     for (std::int64_t at = 0; at < r.elements; at += most)
       add_moments(team, r.from(at, std::min(most, r.elements - at)), v);
   }
 
-  template <Team T>
-  static void step(T const& team, StepRange const& r, StepValues const& v) {
+  template <Team T, class Range>
+  static void step(T const& team, Range const& r, StepValues const& v) {
     with_weights(r, [&]<class Weights>(Weights w) {
       team.run(kernel::LambStep<Real, Weights>{.w = w,
                                                .m = r.states[0],
@@ -57,8 +57,8 @@ struct Lamb : detail::Moments {
   }
 
   /// Pieces are added in order, so a tensor's part has the same sum whoever computes it.
-  template <Team T>
-  static void add_moments(T const& team, StepRange const& r, StepValues const& v) {
+  template <Team T, class Range>
+  static void add_moments(T const& team, Range const& r, StepValues const& v) {
     double* const partial = r.scratch.data();
     with_weights(r, [&]<class Weights>(Weights w) {
       kernel::LambMoments<Real, Weights> const pass{.partial = partial,

@@ -18,11 +18,11 @@ struct Lion {
   static constexpr StepValues defaults{.beta2 = 0.99};  // the paper's
   static constexpr void set(Layout& layout) { layout.states = states; }
 
-  template <Team T>
-  static void step(T const& team, StepRange const& r, StepValues const& v) {
+  template <Team T, class Range>
+  static void step(T const& team, Range const& r, StepValues const& v) {
     with_any_weights(r, [&]<class Weights>(Weights w) {
       team.run(kernel::Lion<Real, Weights>{.w = w,
-                                           .m = r.state<Weights>(0),
+                                           .m = r.template state<Weights>(0),
                                            .g = r.gradients,
                                            .n = r.elements,
                                            .lr = v.rate,

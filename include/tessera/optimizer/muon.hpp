@@ -33,8 +33,8 @@ struct Muon {
   }
 
   /// Of matrices: momentum, and the update to orthogonalise.
-  template <Team T>
-  static void prepare(T const& team, StepRange const& r, StepValues const& v) {
+  template <Team T, class Range>
+  static void prepare(T const& team, Range const& r, StepValues const& v) {
     team.run(kernel::MuonMomentum<Real>{.u = r.update,
                                         .m = r.states[0],
                                         .g = r.gradients,
@@ -46,8 +46,8 @@ struct Muon {
   static double update_scale(std::int64_t rows, std::int64_t cols) {
     return 0.2 * std::sqrt(double(std::max(rows, cols)));
   }
-  template <Team T>
-  static void step(T const& team, StepRange const& r, StepValues const& v) {
+  template <Team T, class Range>
+  static void step(T const& team, Range const& r, StepValues const& v) {
     if (!r.update) return AdamW::step(team, r, v);
     with_weights(r, [&]<class Weights>(Weights w) {
       team.run(kernel::MuonStep<Real, Weights>{

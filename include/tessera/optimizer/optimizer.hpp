@@ -48,6 +48,11 @@ struct StepRange {
   std::span<double> scratch{};  // of prepare
   Real* update = nullptr;       // of matrices: prepare makes it, step sees what was orthogonalised
 
+  /// Can weights be stored so? StoredRange knows more.
+  static constexpr bool may_store(DType type, bool) {
+    return type == DType::real || sizeof(Real) == 4;
+  }
+
   StepRange from(std::int64_t first, std::int64_t count) const {
     StepRange r = *this;
     r.weights = static_cast<std::byte*>(weights) + first * size_of(low);
@@ -73,23 +78,35 @@ struct StepRange {
   }
 };
 
+/// A range of a trainer that stores weights in Low, or keeps them in real: no code is made for
+/// other types.
+template <DType Low, bool Stochastic>
+struct StoredRange : StepRange {
+  static constexpr bool may_store(DType type, bool stochastic) {
+    return type == DType::real || (type == Low && stochastic == Stochastic);
+  }
+  StoredRange from(std::int64_t first, std::int64_t count) const {
+    return {StepRange::from(first, count)};
+  }
+};
+
 /// f(weights) with weights as kernels see them: kernel::Plain, kernel::Split or kernel::Master.
-template <class F>
-void with_weights(StepRange const& r, F const& f) {
-  if constexpr (sizeof(Real) == 4) {
+template <class Range, class F>
+void with_weights(Range const& r, F const& f) {
+  if constexpr (Range::may_store(DType::bf16, false))
     if (r.low == DType::bf16)
       return f(kernel::Split{static_cast<bf16*>(r.weights), static_cast<std::int16_t*>(r.master)});
+  if constexpr (Range::may_store(DType::fp16, false))
     if (r.low == DType::fp16)
       return f(kernel::Master{static_cast<fp16*>(r.weights), static_cast<float*>(r.master)});
-  }
   f(kernel::Plain<Real>(static_cast<Real*>(r.weights)));
 }
 
 /// The same for an optimizer that says `rounds_stochastically`: also kernel::Rounded, with states
 /// that range.state<Weights>(k) knows.
-template <class F>
-void with_any_weights(StepRange const& r, F const& f) {
-  if constexpr (sizeof(Real) == 4)
+template <class Range, class F>
+void with_any_weights(Range const& r, F const& f) {
+  if constexpr (Range::may_store(DType::bf16, true))
     if (r.stochastic) return f(kernel::Rounded{static_cast<bf16*>(r.weights), r.noise});
   with_weights(r, f);
 }

@@ -17,11 +17,11 @@ struct Sgd {
   static constexpr std::array<std::string_view, 1> state_names{"momentum_buffer"};
   static constexpr void set(Layout& layout) { layout.states = states; }
 
-  template <Team T>
-  static void step(T const& team, StepRange const& r, StepValues const& v) {
+  template <Team T, class Range>
+  static void step(T const& team, Range const& r, StepValues const& v) {
     with_any_weights(r, [&]<class Weights>(Weights w) {
       team.run(kernel::Sgd<Real, Weights>{.w = w,
-                                          .b = r.state<Weights>(0),
+                                          .b = r.template state<Weights>(0),
                                           .g = r.gradients,
                                           .n = r.elements,
                                           .lr = v.rate,

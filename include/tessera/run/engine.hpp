@@ -25,7 +25,7 @@ struct Report {
 
 class Engine {
  public:
-  Engine(World const& world, Plan const& plan, BackendTable const& backend,
+  Engine(World const& world, Plan const& plan, MakeDevice device,
          std::span<SegmentGraph const> segments, OptimizerTable const& optimizer, int vocabulary,
          Options options)
       : world_(world),
@@ -33,12 +33,11 @@ class Engine {
         plan_(plan),
         vocabulary_(vocabulary),
         before_(private_memory()),
-        backend_(backend.index),
-        device_(backend.device(world, plan)),
+        device_(device(world, plan)),
         memory_(world, plan, *device_),
         groups_(segments, plan.facts, options_, plan.layout.by_tensor()),
         trace_(options_.trace_events),
-        executor_(world, memory_, segments, backend.index, optimizer, groups_, trace_),
+        executor_(world, memory_, segments, optimizer, groups_, trace_),
         parameters_(world, memory_, segments),
         optimizer_(optimizer),
         scaler_(LossScaler::of(options_.fp16)) {
@@ -53,7 +52,6 @@ class Engine {
   std::int64_t updates() const { return step_ - scaler_.skipped; }
   Parameters& parameters() { return parameters_; }
   /// Its index among the enabled ones.
-  int backend() const { return backend_; }
   Device& device() { return *device_; }
   Traffic const& traffic() const { return device_->traffic(); }
   Memory& memory() { return memory_; }
@@ -219,7 +217,6 @@ class Engine {
   Plan plan_;
   int vocabulary_;
   Bytes before_;
-  int backend_;
   std::unique_ptr<Device> device_;
   Memory memory_;
   Groups groups_;

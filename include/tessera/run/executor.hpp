@@ -27,7 +27,7 @@ struct StepWatch : NodeWatch {
 
 class Executor {
  public:
-  Executor(World const& world, Memory& memory, std::span<SegmentGraph const> segments, int backend,
+  Executor(World const& world, Memory& memory, std::span<SegmentGraph const> segments,
            OptimizerTable const& optimizer, Groups const& groups, Trace& trace)
       : rank_(world.rank()),
         memory_(memory),
@@ -35,7 +35,7 @@ class Executor {
         update_(world.rank(), memory, optimizer, groups),
         trace_(trace),
         gaps_(memory.plan(), segments) {
-    for (SegmentGraph const& s : segments) programs_.emplace_back(s, backend);
+    for (SegmentGraph const& s : segments) programs_.emplace_back(s);
     auto const name = [&](std::string const& owner) {
       names_.emplace_back();
       for (int op = 0; op < kinds_of_rows; ++op)

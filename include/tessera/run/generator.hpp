@@ -9,12 +9,21 @@
 
 namespace tessera::inline TESSERA_SETTING {
 
-template <class Model, class S>
+namespace detail {
+
+template <class Model, int I, class S>
+inline constexpr auto plain_generate_graph = plain(generate_graph<Model, I, S>);
+template <class Model, int I, class S, int Backend>
+inline constexpr auto bound_generate_graph = bound(generate_graph<Model, I, S>, Backend);
+
+}  // namespace detail
+
+template <class Model, class S, int Backend>
 inline constexpr auto generate_segments = []<int... I>(std::integer_sequence<int, I...>) {
-  return std::array<SegmentGraph, sizeof...(I)>{
-      SegmentGraph{field_name<Model, I>, repeats<Model, I>, false, generate_graph<Model, I, S>,
-                   generate_slots<Model, I, S>, parameters<Model, I, S>,
-                   places<Model, I, typename S::training>, batch_of<S>}...};
+  return std::array<SegmentGraph, sizeof...(I)>{SegmentGraph{
+      field_name<Model, I>, repeats<Model, I>, false, detail::plain_generate_graph<Model, I, S>,
+      detail::bound_generate_graph<Model, I, S, Backend>, generate_slots<Model, I, S>,
+      parameters<Model, I, S>, places<Model, I, typename S::training>, batch_of<S>}...};
 }
 (std::make_integer_sequence<int, segments<Model>>{});
 
@@ -30,7 +39,7 @@ class Generator {
         plan_(evaluate_plan(engine.plan())),
         tokens_(tokens),
         scratch_(engine.device().allocate(scratch)) {
-    for (SegmentGraph const& s : segments) programs_.emplace_back(s, engine.backend());
+    for (SegmentGraph const& s : segments) programs_.emplace_back(s);
     logits_.resize(std::size_t(segments.back().nodes.back().shape.count()));
     made_ = engine.device().allocate(Bytes(logits_.size() * sizeof(Real)));
   }

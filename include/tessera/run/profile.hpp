@@ -65,7 +65,7 @@ class Profile : public StepWatch {
     engine_.device().finish();
     in_ = in, last_ = Trace::now();
   }
-  void done(int node, Op const& op, Tensor const&, DType) override {
+  void done(int node, BoundOp const& op, Tensor const&, DType) override {
     SegmentGraph const& s = engine_.executor().programs()[std::size_t(in_.segment)].segment();
     Nodes const nodes(s.nodes.begin(), s.nodes.end());
     Node const& n = nodes[std::size_t(node)];

@@ -4,6 +4,7 @@
 
 #include <tessera/core/random.hpp>
 #include <tessera/device/device.hpp>
+#include <tessera/graph/bound.hpp>
 #include <tessera/graph/describe.hpp>
 
 #include <bit>
@@ -15,23 +16,40 @@ namespace tessera::inline TESSERA_SETTING {
 struct SegmentGraph {
   std::string_view name{};
   int layers = 1;
-  bool loss = false;  // the last segment: its result is the loss
-  std::span<Node const> nodes{};
+  bool loss = false;               // the last segment: its result is the loss
+  std::span<Node const> nodes{};   // plain ones
+  std::span<BoundOp const> ops{};  // of each node
   std::span<Slot const> slots{};
   std::span<ParameterInfo const> parameters{};
   std::span<ParameterPlace const> places{};
   SampleBatch batch{};
 };
 
+namespace detail {
+
 template <class Model, int I, class S>
+inline constexpr auto plain_graph = plain(graph<Model, I, S>);
+template <class Model, int I, class S, int Backend>
+inline constexpr auto bound_graph = bound(graph<Model, I, S>, Backend);
+
+}  // namespace detail
+
+/// Backend: by its index among the enabled ones.
+template <class Model, int I, class S, int Backend>
 constexpr SegmentGraph segment_graph() {
-  return {field_name<Model, I>, repeats<Model, I>,  I == segments<Model> - 1,
-          graph<Model, I, S>,   slots<Model, I, S>, parameters<Model, I, S>,
-          places<Model, I, S>,  batch_of<S>};
+  return {field_name<Model, I>,
+          repeats<Model, I>,
+          I == segments<Model> - 1,
+          detail::plain_graph<Model, I, S>,
+          detail::bound_graph<Model, I, S, Backend>,
+          slots<Model, I, S>,
+          parameters<Model, I, S>,
+          places<Model, I, S>,
+          batch_of<S>};
 }
-template <class Model, class S>
+template <class Model, class S, int Backend = 0>
 inline constexpr auto segment_graphs = []<int... I>(std::integer_sequence<int, I...>) {
-  return std::array<SegmentGraph, sizeof...(I)>{segment_graph<Model, I, S>()...};
+  return std::array<SegmentGraph, sizeof...(I)>{segment_graph<Model, I, S, Backend>()...};
 }
 (std::make_integer_sequence<int, segments<Model>>{});
 
@@ -72,7 +90,7 @@ struct Bases {
 /// Sees every value that a pass computes, in order. A step has no watch.
 struct NodeWatch {
   virtual ~NodeWatch() = default;
-  virtual void done(int node, Op const& op, Tensor const& out, DType type) = 0;
+  virtual void done(int node, BoundOp const& op, Tensor const& out, DType type) = 0;
 };
 
 /// The first value of a run that is not a finite number.
@@ -81,7 +99,7 @@ struct NonFinite : NodeWatch {
   std::string_view op{};
 
   explicit NonFinite(Device& device) : device_(device) {}
-  void done(int at, Op const& by, Tensor const& out, DType type) override {
+  void done(int at, BoundOp const& by, Tensor const& out, DType type) override {
     if (node >= 0) return;
     device_.on_host(static_cast<std::byte*>(out.at), out.shape.count() * size_of(type), false,
                     [&](std::byte* values) {
@@ -107,13 +125,14 @@ struct NonFinite : NodeWatch {
 
 class Program {
  public:
-  Program(SegmentGraph const& segment, int backend) : segment_(segment), noise_(0, segment.name) {
+  explicit Program(SegmentGraph const& segment) : segment_(segment), noise_(0, segment.name) {
     Nodes const nodes(segment.nodes.begin(), segment.nodes.end());
     for (int i = 0; i < int(nodes.size()); ++i) {
       Node const& n = nodes[std::size_t(i)];
       bool const one = n.role == Role::seed && segment.loss;
-      if (!n.op && !one) continue;
-      Step s{.node = i, .op = n.op, .skip_in_training = n.skip_in_training};
+      BoundOp const& op = segment.ops[std::size_t(i)];
+      if (!op.kernel && !one) continue;
+      Step s{.node = i, .op = one ? nullptr : &op, .skip_in_training = n.skip_in_training};
       s.out = operand(nodes, i);
       s.call.attribute = n.attribute, s.call.number = n.number;
       for (int k = 0; k < operands; ++k)
@@ -122,12 +141,9 @@ class Program {
       for (int k = 0; k < extras; ++k)
         if (n.extra[std::size_t(k)] >= 0)
           s.extra[std::size_t(s.extras++)] = operand(nodes, n.extra[std::size_t(k)]);
-      if (n.op) {
-        s.kernel = n.op->kernel[std::size_t(n.low)][std::size_t(backend)];
-        if (auto const prepare = n.op->prepare[std::size_t(backend)]) {
-          s.state = prepare(signature(nodes, n));
-          s.call.state = s.state.get();
-        }
+      if (s.op && op.prepare) {
+        s.state = op.prepare(signature(nodes, n));
+        s.call.state = s.state.get();
       }
       (n.part == Part::forward ? forward_ : backward_).push_back(std::move(s));
     }
@@ -171,9 +187,8 @@ class Program {
   };
   struct Step {
     int node = 0;
-    Op const* op = nullptr;  // null: the seed of the loss
+    BoundOp const* op = nullptr;  // null: the seed of the loss
     bool skip_in_training = false;
-    void (*kernel)(Call const&) = nullptr;
     std::shared_ptr<void> state{};
     Call call{};
     Operand out{};
@@ -249,7 +264,7 @@ class Program {
     c.queue = at.device->queue();
     c.stream = noise_.at(std::uint64_t(at.layer)).stream;
     c.training = training;
-    s.kernel(c);
+    s.op->kernel(c);
     if (watch) watch->done(s.node, *s.op, c.out, s.out.dtype);
   }
 

@@ -77,7 +77,8 @@ class Update {
   void add_changes(Plan const& p, Instruction const& in) {
     double const share = 1.0 / (double(p.micros) * p.mesh.data);
     each(p, in, {}, stepped(p, in.flat), [&](StepRange& range, StepValues const&, int) {
-      memory_.device().add_change(range, share);
+      memory_.device().add_change(static_cast<Real*>(range.weights), range.gradients,
+                                  range.elements, share);
     });
   }
 

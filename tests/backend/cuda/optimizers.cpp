@@ -117,9 +117,7 @@ void steps_are_the_same() {
                               .decay = 0.1,
                               .gradient_scale = clip};
     });
-    same_on_both([&](Operands& o) {
-      return AddChange<T, Weights>{weights(o, n), o.some<T>(n), n, 0.1};
-    });
+    same_on_both([&](Operands& o) { return AddChange<T>{o.some<T>(n), o.some<T>(n), n, 0.1}; });
   }
 }
 

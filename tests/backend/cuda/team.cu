@@ -58,14 +58,14 @@ void launch_stored_in_16_bits(CudaTeam team) {
          PositionForward<float, Low>, CrossEntropy<float, Low>, AdamW<float, Weights>,
          LambMoments<float, Weights>, LambStep<float, Weights>, MuonStep<float, Weights>,
          Adam<float, Weights>, Sgd<float, Weights>, Adagrad<float, Weights>, Lion<float, Weights>,
-         AddChange<float, Weights>, AttentionByQuery<Low>, AttentionQueryGradient<Low>,
+         AttentionByQuery<Low>, AttentionQueryGradient<Low>,
          AttentionKeyGradient<Low>, SquaredSum<Low>, BiasAdd<Low>, Scale<Low>>(team);
 }
 
 void launch_rounded(CudaTeam team) {
   using namespace kernel;
   launch<Adam<float, Rounded>, AdamW<float, Rounded>, Sgd<float, Rounded>, Adagrad<float, Rounded>,
-         Lion<float, Rounded>, AddChange<float, Rounded>>(team);
+         Lion<float, Rounded>>(team);
 }
 
 struct Fill {

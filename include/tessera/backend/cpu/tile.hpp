@@ -74,23 +74,40 @@ template <class F>
   if (row < rows) f(row, std::integral_constant<int, short_rows>{});
 }
 
+namespace detail {
+
+/// Of a block that reaches over an edge of the target: what lies inside.
+template <int Rows>
+[[gnu::noinline]] void put_inside(Block<Rows> const& c, Target to, int m, int n, bool add) {
+  for (int i = 0; i < Rows && m + i < to.rows; ++i)
+    for (int v = 0; v < 2; ++v) {
+      int const left = to.cols - n - v * lanes;
+      float* const at = to.at + (m + i) * to.row + n + v * lanes;
+      if (left > 0) store(at, add ? load(at, left) + c.at[i][v] : c.at[i][v], left);
+    }
+}
+
+}  // namespace detail
+
 /// to = c, or to += c, for the elements of a block that lie inside the target.
 template <int Rows>
 [[gnu::always_inline]] inline void put(Block<Rows> const& c, Target to, int m, int n, bool add) {
-  int const left = to.cols - n;
-  unrolled<Rows>([&](auto i) TESSERA_INLINED {
-    if (m + i >= to.rows) return;
-    float* const at = to.at + (m + i) * to.row + n;
-    if (left >= panel) {
-      store(at, add ? load(at) + c.at[i][0] : c.at[i][0]);
-      store(at + lanes, add ? load(at + lanes) + c.at[i][1] : c.at[i][1]);
-    } else {
-      store(at, add ? load(at, left) + c.at[i][0] : c.at[i][0], left);
-      if (left > lanes)
-        store(at + lanes, add ? load(at + lanes, left - lanes) + c.at[i][1] : c.at[i][1],
-              left - lanes);
-    }
-  });
+  if (m + Rows > to.rows || n + panel > to.cols) {
+    Block<Rows> const copy = c;  // so that c itself stays in registers
+    detail::put_inside(copy, to, m, n, add);
+    return;
+  }
+  float* const at = to.at + m * to.row + n;
+  if (add)
+    unrolled<Rows>([&](auto i) TESSERA_INLINED {
+      store(at + i * to.row, load(at + i * to.row) + c.at[i][0]);
+      store(at + i * to.row + lanes, load(at + i * to.row + lanes) + c.at[i][1]);
+    });
+  else
+    unrolled<Rows>([&](auto i) TESSERA_INLINED {
+      store(at + i * to.row, c.at[i][0]);
+      store(at + i * to.row + lanes, c.at[i][1]);
+    });
 }
 
 /// Rows of floats, or of 16-bit values that become floats when they are read.
@@ -134,7 +151,7 @@ inline void narrow(float const* from, float factor, int n, Rows row) {
 }  // namespace detail
 
 /// to[r, 0 .. padded) = from[r, 0 .. cols) for r < rows, 0 in between.
-inline void copy_rows(Rows from, int rows, int cols, int padded, float* to) {
+[[gnu::noinline]] inline void copy_rows(Rows from, int rows, int cols, int padded, float* to) {
   for (int r = 0; r < rows; ++r, to += padded) {
     Rows const row = from.from(r);
     if (row.low()) {
@@ -146,8 +163,8 @@ inline void copy_rows(Rows from, int rows, int cols, int padded, float* to) {
   }
 }
 /// to[r, 0 .. cols) = factors[r] * from[r, 0 .. cols) for r < rows; null: factors of 1.
-inline void write_rows(float const* from, float const* factors, int rows, int cols, int padded,
-                       Rows to) {
+[[gnu::noinline]] inline void write_rows(float const* from, float const* factors, int rows,
+                                         int cols, int padded, Rows to) {
   for (int r = 0; r < rows; ++r, from += padded) {
     Rows const row = to.from(r);
     float const factor = factors ? factors[r] : 1;
@@ -160,8 +177,8 @@ inline void write_rows(float const* from, float const* factors, int rows, int co
 }
 
 /// to[c, r] = scale * from[r, c]: padded rows of height floats; 0 where from ends.
-inline void copy_transposed(float const* from, int rows, int padded, int height, float scale,
-                            float* to) {
+[[gnu::noinline]] inline void copy_transposed(float const* from, int rows, int padded, int height,
+                                              float scale, float* to) {
   for (int r = 0; r < height; r += lanes)
     for (int c = 0; c < padded; c += lanes) {
       Vec x[lanes];
