@@ -25,7 +25,7 @@ struct Report {
 
 class Engine {
  public:
-  Engine(World const& world, Plan const& plan, MakeDevice device,
+  Engine(World const& world, Plan const& plan, MakeDevice make_device,
          std::span<SegmentGraph const> segments, OptimizerTable const& optimizer, int vocabulary,
          Options options)
       : world_(world),
@@ -33,7 +33,7 @@ class Engine {
         plan_(plan),
         vocabulary_(vocabulary),
         before_(private_memory()),
-        device_(device(world, plan)),
+        device_(make_device(world, plan)),
         memory_(world, plan, *device_),
         groups_(segments, plan.facts, options_, plan.layout.by_tensor()),
         trace_(options_.trace_events),

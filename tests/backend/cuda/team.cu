@@ -58,8 +58,8 @@ void launch_stored_in_16_bits(CudaTeam team) {
          PositionForward<float, Low>, CrossEntropy<float, Low>, AdamW<float, Weights>,
          LambMoments<float, Weights>, LambStep<float, Weights>, MuonStep<float, Weights>,
          Adam<float, Weights>, Sgd<float, Weights>, Adagrad<float, Weights>, Lion<float, Weights>,
-         AttentionByQuery<Low>, AttentionQueryGradient<Low>,
-         AttentionKeyGradient<Low>, SquaredSum<Low>, BiasAdd<Low>, Scale<Low>>(team);
+         AttentionByQuery<Low>, AttentionQueryGradient<Low>, AttentionKeyGradient<Low>,
+         SquaredSum<Low>, BiasAdd<Low>, Scale<Low>>(team);
 }
 
 void launch_rounded(CudaTeam team) {
