@@ -18,7 +18,7 @@ struct Adagrad {
   static constexpr StepValues defaults{.epsilon = 1e-10};  // torch's
   static constexpr void set(Layout& layout) { layout.states = states; }
 
-  template <Team T, class Range>
+  template <Team T, class Range = StepRange>
   static void step(T const& team, Range const& r, StepValues const& v) {
     with_any_weights(r, [&]<class Weights>(Weights w) {
       team.run(kernel::Adagrad<Real, Weights>{.w = w,

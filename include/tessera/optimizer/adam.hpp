@@ -47,7 +47,7 @@ struct Moments {
 struct Adam : detail::Moments {
   static constexpr std::string_view name = "Adam";
   static constexpr bool rounds_stochastically = true;
-  template <Team T, class Range>
+  template <Team T, class Range = StepRange>
   static void step(T const& team, Range const& r, StepValues const& v) {
     detail::adam_step<false>(team, r, v);
   }

@@ -9,7 +9,7 @@ namespace tessera::inline TESSERA_SETTING {
 struct AdamW : detail::Moments {
   static constexpr std::string_view name = "AdamW";
   static constexpr bool rounds_stochastically = true;
-  template <Team T, class Range>
+  template <Team T, class Range = StepRange>
   static void step(T const& team, Range const& r, StepValues const& v) {
     detail::adam_step<true>(team, r, v);
   }

@@ -23,7 +23,7 @@ struct Lamb : detail::Moments {
     layout.across = Across::sums;
   }
 
-  template <Team T, class Range>
+  template <Team T, class Range = StepRange>
   static void prepare(T const& team, Range const& r, StepValues const& v) {
     std::int64_t const most = std::int64_t(r.scratch.size()) / 2 * kernel::LambMoments<Real>::piece;
     *r.sums = {};
@@ -31,7 +31,7 @@ struct Lamb : detail::Moments {
       add_moments(team, r.from(at, std::min(most, r.elements - at)), v);
   }
 
-  template <Team T, class Range>
+  template <Team T, class Range = StepRange>
   static void step(T const& team, Range const& r, StepValues const& v) {
     with_weights(r, [&]<class Weights>(Weights w) {
       team.run(kernel::LambStep<Real, Weights>{.w = w,
@@ -57,7 +57,7 @@ struct Lamb : detail::Moments {
   }
 
   /// Pieces are added in order, so a tensor's part has the same sum whoever computes it.
-  template <Team T, class Range>
+  template <Team T, class Range = StepRange>
   static void add_moments(T const& team, Range const& r, StepValues const& v) {
     double* const partial = r.scratch.data();
     with_weights(r, [&]<class Weights>(Weights w) {

@@ -18,7 +18,7 @@ struct Lion {
   static constexpr StepValues defaults{.beta2 = 0.99};  // the paper's
   static constexpr void set(Layout& layout) { layout.states = states; }
 
-  template <Team T, class Range>
+  template <Team T, class Range = StepRange>
   static void step(T const& team, Range const& r, StepValues const& v) {
     with_any_weights(r, [&]<class Weights>(Weights w) {
       team.run(kernel::Lion<Real, Weights>{.w = w,

@@ -33,7 +33,7 @@ struct Muon {
   }
 
   /// Of matrices: momentum, and the update to orthogonalise.
-  template <Team T, class Range>
+  template <Team T, class Range = StepRange>
   static void prepare(T const& team, Range const& r, StepValues const& v) {
     team.run(kernel::MuonMomentum<Real>{.u = r.update,
                                         .m = r.states[0],
@@ -46,7 +46,7 @@ struct Muon {
   static double update_scale(std::int64_t rows, std::int64_t cols) {
     return 0.2 * std::sqrt(double(std::max(rows, cols)));
   }
-  template <Team T, class Range>
+  template <Team T, class Range = StepRange>
   static void step(T const& team, Range const& r, StepValues const& v) {
     if (!r.update) return AdamW::step(team, r, v);
     with_weights(r, [&]<class Weights>(Weights w) {

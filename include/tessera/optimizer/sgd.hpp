@@ -17,7 +17,7 @@ struct Sgd {
   static constexpr std::array<std::string_view, 1> state_names{"momentum_buffer"};
   static constexpr void set(Layout& layout) { layout.states = states; }
 
-  template <Team T, class Range>
+  template <Team T, class Range = StepRange>
   static void step(T const& team, Range const& r, StepValues const& v) {
     with_any_weights(r, [&]<class Weights>(Weights w) {
       team.run(kernel::Sgd<Real, Weights>{.w = w,
