@@ -16,6 +16,7 @@ What a file needs stands in comments among its first lines (`//` in C++, `#` in 
     // args: --steps 2  its arguments; @source@ and @build@ stand for the two folders
     // manual           built, not run as a test
     # test              a script that is run as a test
+    // beside           a script that may run while others do: no time matters in it
 """
 
 import pathlib
@@ -30,7 +31,7 @@ APART = ("tests/reject", "tests/consumer", "tests/fixtures", "tests/main", "test
 FIRST_LINES = 12
 RANKS = ROOT / "tests/ranks.hpp"
 DIRECTIVE = re.compile(r"^(?://|#) (?:(ranks|timeout|args):\s*(.*)"
-                       r"|(double|cuda|static|nvcc|manual|test))$")
+                       r"|(double|cuda|static|nvcc|manual|test|beside))$")
 
 
 def directives(path):
@@ -63,7 +64,8 @@ def line(kind, path, folder, found):
         kind = "static"
     under_mpi = kind != "script" and RANKS in compilers.closure(path)
     ranks = found.get("ranks", "1 2 4" if under_mpi else "0")
-    flags = [f for f in ("double", "cuda", "manual") if f in found] + ["ranks"] * under_mpi
+    flags = [f for f in ("double", "cuda", "manual", "beside") if f in found]
+    flags += ["ranks"] * under_mpi
     arguments = found.get("args", "")
     if "|" in arguments:
         sys.exit(f"{path}: an argument cannot hold a '|'")
@@ -75,11 +77,10 @@ def main():
     folder = sys.argv[1]
     for path in files(folder, ".cpp"):
         print(line("program", path, folder, directives(path)))
-    for ending in (".sh", ".py"):
-        for path in files(folder, ending):
-            found = directives(path)
-            if "test" in found:
-                print(line("script", path, folder, found))
+    scripts = [(path, directives(path)) for e in (".sh", ".py") for path in files(folder, e)]
+    for path, found in sorted(scripts, key=lambda script: "beside" not in script[1]):
+        if "test" in found:
+            print(line("script", path, folder, found))
 
 
 if __name__ == "__main__":

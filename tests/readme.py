@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # test
+# beside
 # timeout: 300
 """The first program in README.md is at most 40 lines, compiles without a warning, and trains.
 

@@ -1,4 +1,5 @@
 # test
+# beside
 # timeout: 240
 # Installs the library into an empty folder and builds a project outside the tree with what is
 # there: g++ and pkg-config, nothing of meson, nothing of this tree.

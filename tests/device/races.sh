@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # test
+# beside
 # timeout: 400
 # ThreadSanitizer on the doubles of CUDA: a stream is a thread and only events order them, so what
 # it reports is a race that a GPU would have. A training run must have none, and a wait that is

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # test
+# beside
 # timeout: 240
 # A program of one rank on a GPU builds without MPI, oneDNN and NCCL, as tests/gpu.sh builds it on
 # a machine that has none of them; here on the doubles.
