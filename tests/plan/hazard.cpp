@@ -74,8 +74,12 @@ class Ranks {
     }
     if (in.flat < 0) return;
     Bytes const n = part(in.flat);
-    Family const reduced = slots ? Family::gradient_shares : Family::gradients;
+    bool const in_slot = p_.reduces_in_slot(in.flat);
+    Family const reduced = in_slot ? Family::gradient_slots
+                           : slots ? Family::gradient_shares
+                                   : Family::gradients;
     auto const reduced_part = [&](int owner) {
+      if (in_slot) return m_.gradient_slot(0, in.flat, 0) + owner * n;
       return m_.flat(reduced, in.flat, in.layer) + (slots ? 0 : owner * n);
     };
     if (in.op == Do::gather && p_.mesh.domains() > 1)

@@ -138,7 +138,9 @@ constexpr void each_access(Plan const& p, Buffers const& b, Instruction const& i
   int const layer = flat_layer(flat, in.layer);
   bool const slots = p.reduces_slots(), own = p.steps_own_part();
   int const weights = b.of(Buffers::weights, in.flat, layer);
-  int const gradient = b.of(slots ? Buffers::shares : Buffers::gradients, in.flat, layer);
+  int const gradient = p.reduces_in_slot(in.flat)
+                           ? b.gradient_slot(flat, in.flat, 0)
+                           : b.of(slots ? Buffers::shares : Buffers::gradients, in.flat, layer);
   switch (in.op) {
     case Do::gather:
       if (p.mesh.domains() == 1) break;  // the domain holds it whole already

@@ -168,7 +168,10 @@ constexpr Sized sized(Plan const& p, Family family) {
     }
     case Family::gradient_shares:
       if (!slots) return {};
-      return {own ? Arena::own : rank, real * flat_elements(p, false)};
+      for (int f = 0; f < p.flats(); ++f)
+        if (p.facts.flats[std::size_t(f)].trainable && !p.reduces_in_slot(f))
+          sum += real * p.facts.flats[std::size_t(f)].layers * p.part_elements(f);
+      return {own ? Arena::own : rank, sum};
     case Family::whole_gradients:
       return {Arena::own, slots && !own ? real * flat_elements(p, true) : 0};
     case Family::optimizer:

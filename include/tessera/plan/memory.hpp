@@ -51,7 +51,8 @@ class Placement {
 
   // Bytes from the start of the buffer.
 
-  /// A flat's layer in weights, gradients, gradient_shares or whole_gradients.
+  /// A flat's layer in weights, gradients, gradient_shares (unless it is reduced in its slot) or
+  /// whole_gradients.
   constexpr Bytes flat(Family f, int flat, int layer) const {
     bool const whole =
         f == Family::weights ? !p_.gathers_into_slots() : f != Family::gradient_shares;
@@ -59,7 +60,8 @@ class Placement {
     Bytes at =
         flat_layer(p_.facts.flats[std::size_t(flat)], layer) * layer_bytes(flat, whole, weights);
     for (int other = 0; other < flat; ++other)
-      if (FlatInfo const& o = p_.facts.flats[std::size_t(other)]; o.trainable || weights)
+      if (FlatInfo const& o = p_.facts.flats[std::size_t(other)];
+          weights || (o.trainable && !(f == Family::gradient_shares && p_.reduces_in_slot(other))))
         at += o.layers * layer_bytes(other, whole, weights);
     return at;
   }

@@ -70,8 +70,13 @@ class Memory {
   }
   /// This rank's reduced part of a flat's layer, or the whole where one rank has all.
   Real* reduced(int flat, int layer, int rank) {
+    std::int64_t const before = rank * plan_.part_elements(flat);
+    if (plan_.reduces_in_slot(flat))
+      return reinterpret_cast<Real*>(at(Family::gradient_slots) +
+                                     place_.gradient_slot(0, flat, 0)) +
+             before;
     if (plan_.reduces_slots()) return this->flat(Family::gradient_shares, flat, layer);
-    return this->flat(Family::gradients, flat, layer) + rank * plan_.part_elements(flat);
+    return this->flat(Family::gradients, flat, layer) + before;
   }
   /// The whole reduced gradient, where Zero<0> or a single rank steps everything.
   Real* whole_gradient(int flat, int layer) {
