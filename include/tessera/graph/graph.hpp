@@ -106,7 +106,7 @@ struct Fusion {
   Op const *inner = nullptr, *fused = nullptr;
 };
 
-/// What passes and the executor see of an op: graph/op.hpp makes it from a user's struct.
+/// What passes see of an op: graph/op.hpp makes it from a user's struct.
 struct Op {
   std::string_view name;
   int inputs = 0;

@@ -1,5 +1,5 @@
 /// The one door for ops: what the library's ops and a user's have in common, and the table that
-/// every pass and the executor see of them.
+/// every pass sees of them. The executor sees what graph/bound.hpp takes from it.
 ///
 ///   struct Swish {
 ///     static constexpr std::string_view name = "swish";
