@@ -16,7 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . .ci/packages.sh
 # Listed here and found missing without apt or root: the list is printed and nothing is run.
 need_packages g++ clang libomp-dev clang-format meson ninja-build pkg-config python3 libdnnl-dev \
-  libopenmpi-dev openmpi-bin doctest-dev nlohmann-json3-dev iproute2 util-linux || {
+  libopenmpi-dev openmpi-bin doctest-dev nlohmann-json3-dev iproute2 procps util-linux || {
   echo "0 passed, 1 failed"
   exit 1
 }

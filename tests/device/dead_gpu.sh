@@ -6,6 +6,10 @@
 set -u
 program=$1
 failed=0
+[[ -e ${CUDA_HOME:-/usr/local/cuda}/include/nccl.h || -e $program ]] || {
+  echo "dead_gpu.sh: the CUDA headers are missing"
+  exit 77
+}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 export TESSERA_PATIENCE=3 OMP_NUM_THREADS=1

@@ -49,12 +49,12 @@ Trained trained(int steps = 3) {
     t.losses.push_back(r.loss);
     t.norms.push_back(r.gradient_norm);
   }
-  t.losses.push_back(trainer.evaluate(Made{}, 13));
   for (std::string const& path : trainer.paths()) {
     t.values.push_back(trainer.parameter(path));
     t.values.push_back(trainer.gradient(path));
     t.values.push_back(trainer.state("exp_avg", path));
   }
+  t.losses.push_back(trainer.evaluate(Made{}, 13));
   Plan const& p = trainer.plan();
   Traffic const& c = trainer.engine().traffic();
   Bytes moved = 0, crossed = 0;

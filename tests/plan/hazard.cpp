@@ -74,7 +74,7 @@ class Ranks {
     }
     if (in.flat < 0) return;
     Bytes const n = part(in.flat);
-    bool const in_slot = p_.reduces_in_slot(in.flat);
+    bool const in_slot = p_.reuses_memory() && p_.facts.flats[std::size_t(in.flat)].tied;
     Family const reduced = in_slot ? Family::gradient_slots
                            : slots ? Family::gradient_shares
                                    : Family::gradients;

@@ -37,9 +37,7 @@ TEST_CASE("weights, gradients and states shrink with the stage") {
   static_assert(bytes(toy::plan(1, {4, 4}), Family::gradients) == whole);
   static_assert(bytes(toy::plan(2, {4, 4}), Family::gradients) == 0);
   static_assert(bytes(toy::plan(2, {4, 4}, Micro, 2), Family::gradient_shares) == whole / 4);
-  // With one micro-batch a tied flat is reduced in its slot.
-  static_assert(bytes(toy::plan(2, {4, 4}), Family::gradient_shares) ==
-                (whole - 51'200 * Bytes(sizeof(Real))) / 4);
+  static_assert(bytes(toy::plan(2, {4, 4}), Family::gradient_shares) == 0);
   static_assert(bytes(toy::plan(0, {4, 4}, Micro), Family::whole_gradients) == whole);
 }
 
@@ -146,8 +144,41 @@ TEST_CASE("layers, states and slots lie inside their buffer without overlap") {
   CHECK(m.gathered(1, toy::blocks, 1) == 4'096 * Bytes(sizeof(Real)));
   CHECK(m.gathered(0, toy::tokens, 0) == 2 * 4'096 * Bytes(sizeof(Real)));
   CHECK(m.gathered(2, toy::tokens, 1) == m.gathered(0, toy::tokens, 0));
-  CHECK(m.boundary(1, 2) == 3 * 8'192);
-  CHECK(m.kept(2, 0) == 256 + 3 * 65'536);
+  CHECK(m.output(1, 2) == 8'448 + 2 * (8'192 + 65'536));
+  CHECK(m.kept(1, 2) == m.output(1, 2) + 8'192);
+  CHECK(m.kept(2, 0) == 8'448 + 3 * (8'192 + 65'536));
+}
+
+TEST_CASE("reduced parts lie in forward values' memory, behind what backward has still to read") {
+  for (int zero : {2, 3})
+    for (Mesh const mesh : {Mesh{4, 4}, Mesh{4, 2}, Mesh{2, 1}}) {
+      Plan const p = toy::plan(zero, mesh, Micro, 1, 3);
+      REQUIRE(p.reuses_memory());
+      Placement const m = place(p);
+      std::vector<Span> shares;
+      for (int s = p.segments(); s-- > 0;)
+        for (int l = p.facts.segments[std::size_t(s)].layers; l-- > 0;) {
+          for (FlatUse const& u : p.facts.segments[std::size_t(s)].flats) {
+            if (u.flat < 0 || !u.gradient || p.facts.flats[std::size_t(u.flat)].tied) continue;
+            Bytes const at = m.share_in_forward(u.flat, l);
+            shares.push_back({at, at + p.part_elements(u.flat) * p.layout.real});
+            CHECK(at >= 0);
+            CHECK(at % 64 == 0);
+            CHECK(shares.back().end <= m.of(Family::forward).bytes);
+          }
+          // What backward reads from here on.
+          for (int t = 0; t <= s; ++t)
+            for (int k = 0; k < p.facts.segments[std::size_t(t)].layers; ++k) {
+              if (t == s && k >= l) continue;
+              Bytes const end = m.kept(t, k) + p.facts.segments[std::size_t(t)].kept;
+              for (Span const& share : shares) CHECK(end <= share.begin);
+            }
+        }
+      CHECK(shares.size() == 5);
+      CHECK(disjoint(shares));
+    }
+  // Of several micro-batches each adds to its parts: they keep their own buffers.
+  CHECK(!toy::plan(3, {4, 4}, Micro, 2).reuses_memory());
 }
 
 TEST_CASE("a limit is met or not, before anything is allocated") {

@@ -195,7 +195,7 @@ TEST_CASE_TEMPLATE("memory and gathers take half for weights; all of it is plann
   CHECK(render(low).find(beside == 2 ? "Precision<bf16>, " : "Precision<fp16>, ") !=
         std::string::npos);
   CHECK((render(low).find("products convert fp16 to float") != std::string::npos) == (beside == 4));
-  CHECK(bytes(low, Family::kept) < bytes(full, Family::kept));
+  CHECK(bytes(low, Family::forward) < bytes(full, Family::forward));
   CHECK(!verify(low));
 
   Low trainer(world(), options);

@@ -93,4 +93,28 @@ TEST_CASE("a wrong path, count or state is refused in one sentence, on every ran
           "has no state 'momentum'; it has exp_avg, exp_avg_sq");
 }
 
+TEST_CASE("a gradient is as long there as its memory: one whose place a pass took is refused") {
+  Staged<2> trainer(world(), {});
+  bool const reuses = world().size() > 1;
+  std::string const path = "blocks.1.mlp.up.weight";
+  auto const gone = [&] { return refusal([&] { trainer.gradient(path); }); };
+  for (bool writes : {false, true}) {
+    trainer.step(Counting{});
+    std::vector<Real> const g = trainer.gradient(path);
+    if (writes)
+      trainer.generate(std::vector<std::int32_t>{1, 2}, 1);
+    else
+      trainer.evaluate(Counting{}, 4);
+    if (!reuses) {
+      CHECK(same_bits(trainer.gradient(path), g));
+      continue;
+    }
+    INFO(gone());
+    CHECK(is_one_sentence(gone()));
+    CHECK(contains(gone(), "ask before evaluate() and generate()"));
+    trainer.step(Counting{});
+    CHECK_FALSE(same_bits(trainer.gradient(path), g));
+  }
+}
+
 }  // namespace

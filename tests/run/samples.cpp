@@ -27,12 +27,12 @@ State trained(Data const& data, int steps = 8) {
   Trainer<Model, AdamW, ClipNorm, Policies...> trainer(world(), {.learning_rate = 3e-2});
   State s;
   for (int i = 0; i < steps; ++i) s.losses.push_back(trainer.step(data).loss);
-  s.evaluated = trainer.evaluate(data, 23);
   for (std::string const& path : trainer.paths()) {
     s.values.push_back(trainer.parameter(path));
     s.values.push_back(trainer.gradient(path));
     s.values.push_back(trainer.state("exp_avg_sq", path));
   }
+  s.evaluated = trainer.evaluate(data, 23);
   return s;
 }
 

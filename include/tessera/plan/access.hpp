@@ -1,6 +1,7 @@
 /// Which bytes of weights and gradients an instruction touches: the ground of all ordering proofs.
 ///
-/// Activations are left out: one stream computes, so its order is theirs.
+/// Activations are left out: one stream computes, so its order is theirs. Where reduced parts lie
+/// in their memory, a turn's backward, the last that reads there, and its forward stand for all.
 #pragma once
 
 #include <tessera/plan/walk.hpp>
@@ -103,6 +104,8 @@ constexpr void accesses_of_compute(Plan const& p, Buffers const& b, Instruction 
       else
         f(Access{b.of(Buffers::weights, u.flat, layer), Reach::whole, false});
     }
+    if (u.gradient && !flat.tied && p.reuses_memory())
+      f(Access{b.of(Buffers::shares, u.flat, layer), Reach::own, in.op == Do::forward});
     if (in.op == Do::backward && u.gradient) {
       if (p.reduces_slots())
         f(Access{b.gradient_slot(flat, u.flat, in.gradient_slot), Reach::whole, true});
@@ -138,7 +141,7 @@ constexpr void each_access(Plan const& p, Buffers const& b, Instruction const& i
   int const layer = flat_layer(flat, in.layer);
   bool const slots = p.reduces_slots(), own = p.steps_own_part();
   int const weights = b.of(Buffers::weights, in.flat, layer);
-  int const gradient = p.reduces_in_slot(in.flat)
+  int const gradient = p.reuses_memory() && flat.tied
                            ? b.gradient_slot(flat, in.flat, 0)
                            : b.of(slots ? Buffers::shares : Buffers::gradients, in.flat, layer);
   switch (in.op) {

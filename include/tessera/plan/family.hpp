@@ -16,9 +16,8 @@ enum class Family : std::uint8_t {
   gradient_shares,    // the rank's reduced part
   whole_gradients,    // what gather_gradient fills when backward writes slots
   optimizer,          // states, of what this rank steps
-  boundary,           // outputs between layers
+  forward,            // of each layer its output, and the values that backward reads
   boundary_gradients,
-  kept,       // forward values that backward reads
   scratch,    // of one layer
   workspace,  // of one kernel
   batch,      // inputs and targets
@@ -111,6 +110,38 @@ constexpr Bytes largest_update(Plan const& p) {
   return most;
 }
 
+/// Bytes of the reduced parts that a turn of a segment's backward leaves, of flats that are not
+/// tied.
+constexpr Bytes share_bytes(Plan const& p, int segment) {
+  Bytes sum = 0;
+  for (FlatUse const& u : p.facts.segments[std::size_t(segment)].flats)
+    if (u.flat >= 0 && u.gradient && !p.facts.flats[std::size_t(u.flat)].tied)
+      sum += p.part_elements(u.flat) * p.layout.real;
+  return sum;
+}
+/// Output and kept values of a layer; the last segment's output is the loss, which lies elsewhere.
+constexpr Bytes output_bytes(Plan const& p, int segment) {
+  return segment < p.segments() - 1 ? aligned(p.facts.segments[std::size_t(segment)].output) : 0;
+}
+constexpr Bytes forward_bytes(Plan const& p, int segment) {
+  return output_bytes(p, segment) + aligned(p.facts.segments[std::size_t(segment)].kept);
+}
+/// Forward values fill their buffer from its start; from its end reduced parts follow, if they
+/// reuse it, as backward frees it.
+constexpr Bytes forward_bytes(Plan const& p) {
+  Bytes values = 0, shares = 0;
+  for (int s = 0; s < p.segments(); ++s)
+    values += p.facts.segments[std::size_t(s)].layers * forward_bytes(p, s);
+  Bytes most = values;
+  for (int s = p.segments(); s-- > 0 && p.reuses_memory();)
+    for (int l = 0; l < p.facts.segments[std::size_t(s)].layers; ++l) {
+      values -= forward_bytes(p, s);
+      shares += share_bytes(p, s);
+      if (most < values + shares) most = values + shares;
+    }
+  return aligned(most);
+}
+
 constexpr Bytes largest_part(Plan const& p) {
   Bytes most = 0;
   for (int f = 0; f < p.flats(); ++f) {
@@ -167,11 +198,8 @@ constexpr Sized sized(Plan const& p, Family family) {
       return {rank, 2 * b.turn + b.tied};
     }
     case Family::gradient_shares:
-      if (!slots) return {};
-      for (int f = 0; f < p.flats(); ++f)
-        if (p.facts.flats[std::size_t(f)].trainable && !p.reduces_in_slot(f))
-          sum += real * p.facts.flats[std::size_t(f)].layers * p.part_elements(f);
-      return {own ? Arena::own : rank, sum};
+      if (!slots || p.reuses_memory()) return {};
+      return {own ? Arena::own : rank, real * flat_elements(p, false)};
     case Family::whole_gradients:
       return {Arena::own, slots && !own ? real * flat_elements(p, true) : 0};
     case Family::optimizer:
@@ -179,19 +207,12 @@ constexpr Sized sized(Plan const& p, Family family) {
         if (FlatInfo const& flat = p.facts.flats[std::size_t(f)]; flat.trainable)
           sum += state_bytes(p, f) * flat.layers * (own ? p.part_elements(f) : p.whole_elements(f));
       return {Arena::own, sum};
-    case Family::boundary:
-      for (int s = 0; s < last; ++s)
-        sum += p.facts.segments[std::size_t(s)].layers *
-               aligned(p.facts.segments[std::size_t(s)].output);
-      return {Arena::own, sum};
+    case Family::forward: return {Arena::own, forward_bytes(p)};
     case Family::boundary_gradients:
       for (int s = 0; s < last; ++s)
         if (most < p.facts.segments[std::size_t(s)].output)
           most = p.facts.segments[std::size_t(s)].output;
       return {Arena::own, 2 * aligned(most)};
-    case Family::kept:
-      for (SegmentInfo const& s : p.facts.segments) sum += s.layers * aligned(s.kept);
-      return {Arena::own, sum};
     case Family::scratch:
       for (SegmentInfo const& s : p.facts.segments)
         if (most < s.scratch) most = s.scratch;

@@ -51,8 +51,7 @@ class Placement {
 
   // Bytes from the start of the buffer.
 
-  /// A flat's layer in weights, gradients, gradient_shares (unless it is reduced in its slot) or
-  /// whole_gradients.
+  /// A flat's layer in weights, gradients, gradient_shares or whole_gradients.
   constexpr Bytes flat(Family f, int flat, int layer) const {
     bool const whole =
         f == Family::weights ? !p_.gathers_into_slots() : f != Family::gradient_shares;
@@ -60,8 +59,7 @@ class Placement {
     Bytes at =
         flat_layer(p_.facts.flats[std::size_t(flat)], layer) * layer_bytes(flat, whole, weights);
     for (int other = 0; other < flat; ++other)
-      if (FlatInfo const& o = p_.facts.flats[std::size_t(other)];
-          weights || (o.trainable && !(f == Family::gradient_shares && p_.reduces_in_slot(other))))
+      if (FlatInfo const& o = p_.facts.flats[std::size_t(other)]; o.trainable || weights)
         at += o.layers * layer_bytes(other, whole, weights);
     return at;
   }
@@ -104,24 +102,33 @@ class Placement {
   constexpr Bytes gradient_slot(int segment, int flat, int slot) const {
     return in_slot(segment, flat, slot, true, gradient_);
   }
-  /// The output of a layer; not of the last segment.
-  constexpr Bytes boundary(int segment, int layer) const {
-    Bytes at = 0;
+  /// The output of a layer, not of the last segment; and what its backward reads.
+  constexpr Bytes output(int segment, int layer) const {
+    Bytes at = layer * detail::forward_bytes(p_, segment);
     for (int s = 0; s < segment; ++s)
-      at += p_.facts.segments[std::size_t(s)].layers *
-            aligned(p_.facts.segments[std::size_t(s)].output);
-    return at + layer * aligned(p_.facts.segments[std::size_t(segment)].output);
+      at += p_.facts.segments[std::size_t(s)].layers * detail::forward_bytes(p_, s);
+    return at;
+  }
+  constexpr Bytes kept(int segment, int layer) const {
+    return output(segment, layer) + detail::output_bytes(p_, segment);
   }
   /// The gradient of a turn's output lies in one slot while its input's goes to the other.
   constexpr Bytes boundary_gradient(int slot) const {
     return slot * (of(Family::boundary_gradients).bytes / 2);
   }
-  constexpr Bytes kept(int segment, int layer) const {
-    Bytes at = 0;
-    for (int s = 0; s < segment; ++s)
-      at += p_.facts.segments[std::size_t(s)].layers *
-            aligned(p_.facts.segments[std::size_t(s)].kept);
-    return at + layer * aligned(p_.facts.segments[std::size_t(segment)].kept);
+  /// The reduced part of a flat's layer in the buffer of forward values, if the plan reuses it.
+  constexpr Bytes share_in_forward(int flat, int layer) const {
+    int s = p_.segments() - 1;
+    Bytes from_end = 0;
+    for (; !contributes(s, flat); --s)
+      from_end += p_.facts.segments[std::size_t(s)].layers * detail::share_bytes(p_, s);
+    from_end += (p_.facts.segments[std::size_t(s)].layers - layer) * detail::share_bytes(p_, s);
+    for (FlatUse const& u : p_.facts.segments[std::size_t(s)].flats) {
+      if (u.flat == flat) break;
+      if (u.flat >= 0 && u.gradient && !p_.facts.flats[std::size_t(u.flat)].tied)
+        from_end -= layer_bytes(u.flat, false, false);
+    }
+    return of(Family::forward).bytes - from_end;
   }
   /// A rank's place in the table of norms and losses.
   constexpr Bytes norms(int rank) const { return rank * Bytes(sizeof(StepSums)); }
@@ -151,6 +158,11 @@ class Placement {
         at += layer_bytes(u.flat, true, !gradient);
     }
     return at;
+  }
+  constexpr bool contributes(int segment, int flat) const {
+    for (FlatUse const& u : p_.facts.segments[std::size_t(segment)].flats)
+      if (u.flat == flat && u.gradient) return true;
+    return false;
   }
   constexpr bool uses(int flat, bool gradient) const {
     for (SegmentInfo const& s : p_.facts.segments)

@@ -79,11 +79,10 @@ struct Plan {
   constexpr Bytes state(int flat) const { return in_full(flat) ? layout.real : layout.state(); }
   /// Backward writes into slots that a reduce empties after each turn.
   constexpr bool reduces_slots() const { return sharded() && mode == Reduction::micro; }
-  /// A tied flat has a slot of its own: what is reduced into this rank's part once a step stays
-  /// there.
-  constexpr bool reduces_in_slot(int flat) const {
-    return reduces_slots() && steps_own_part() && micros == 1 &&
-           facts.flats[std::size_t(flat)].tied;
+  /// With one micro-batch a rank's reduced parts need no buffers of their own: a tied flat's stays
+  /// in its slot, others lie where forward values lay that backward has read by then.
+  constexpr bool reuses_memory() const {
+    return reduces_slots() && steps_own_part() && micros == 1;
   }
 
   constexpr std::int64_t whole_elements(int flat) const {

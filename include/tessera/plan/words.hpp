@@ -63,9 +63,8 @@ constexpr std::string_view word(Family family) {
     case Family::gradient_shares: return "gradient shares";
     case Family::whole_gradients: return "whole gradients";
     case Family::optimizer: return "optimizer states";
-    case Family::boundary: return "layer outputs";
     case Family::boundary_gradients: return "their gradients";
-    case Family::kept: return "kept for backward";
+    case Family::forward: return "forward values";
     case Family::scratch: return "scratch";
     case Family::workspace: return "kernel workspace";
     case Family::batch: return "batch";

@@ -90,6 +90,7 @@ class Engine {
     gradient_scale_ = t.gradient_scale;
     if (scales()) scaler_.update(options_.fp16, !t.finite);
     ++step_;
+    gradients_are_gone_ = false;
     return {
         .step = step_,
         .loss = t.loss,
@@ -109,6 +110,7 @@ class Engine {
     Batches b = batches(p, source);
     b.first = 0, b.shuffled = b.repeats = false;
     Turnout const t = executor_.run(p, b, {});
+    reuse_memory();
     if (t.valid == 0)
       throw Error("evaluate: every target is ignored (-1); give a source with targets", true);
     return t.loss;
@@ -116,6 +118,13 @@ class Engine {
 
   /// The gradient of the last step's mean loss, before clipping. Collective.
   std::vector<Real> gradient(std::string const& path) {
+    if (gradients_are_gone_)
+      throw Error(
+          "gradient(\"" + path +
+              "\"): this plan keeps gradients until the next pass forward, and there was one "
+              "behind the last step; ask before evaluate() and generate(), or train with "
+              "Reduce<Step>",
+          true);
     std::vector<Real> g = parameters_.read({What::gradient, 0}, path);
     for (Real& x : g) x *= Real(gradient_scale_);
     return g;
@@ -126,6 +135,9 @@ class Engine {
   void set_state(std::string_view name, std::string const& path, std::span<Real const> values) {
     parameters_.write({What::state, state_index(name, path)}, path, values);
   }
+
+  /// Something has run forward that is no step.
+  void reuse_memory() { gradients_are_gone_ = plan_.reuses_memory(); }
 
   /// Bytes that the plan's buffers and everything since take: private memory and a part of the
   /// window.
@@ -226,6 +238,7 @@ class Engine {
   OptimizerTable optimizer_;
   LossScaler scaler_;
   std::int64_t step_ = 0;
+  bool gradients_are_gone_ = false;  // their memory holds forward values again
   double gradient_scale_ = 1;
 };
 

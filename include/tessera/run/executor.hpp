@@ -109,20 +109,19 @@ class Executor {
     SegmentInfo const& segment = plan.facts.segments[std::size_t(in.segment)];
     Bases b;
     b.layer = in.layer;
-    std::byte* const boundary = memory_.at(Family::boundary);
+    std::byte* const values = memory_.at(Family::forward);
     if (in.layer > 0)
-      b.input = boundary + place.boundary(in.segment, in.layer - 1);
+      b.input = values + place.output(in.segment, in.layer - 1);
     else if (in.segment > 0)
-      b.input =
-          boundary + place.boundary(in.segment - 1,
-                                    plan.facts.segments[std::size_t(in.segment - 1)].layers - 1);
-    if (in.segment < last) b.output = boundary + place.boundary(in.segment, in.layer);
+      b.input = values + place.output(in.segment - 1,
+                                      plan.facts.segments[std::size_t(in.segment - 1)].layers - 1);
+    if (in.segment < last) b.output = values + place.output(in.segment, in.layer);
     // Turns alternate: a layer's output gradient is where the turn before has put its input
     // gradient.
     std::byte* const gradients = memory_.at(Family::boundary_gradients);
     b.input_gradient = gradients + place.boundary_gradient(in.turn % 2);
     b.output_gradient = gradients + place.boundary_gradient(1 - in.turn % 2);
-    b.kept = memory_.at(Family::kept) + place.kept(in.segment, in.layer);
+    b.kept = values + place.kept(in.segment, in.layer);
     b.scratch = memory_.at(Family::scratch);
     b.workspace = memory_.at(Family::workspace);
     b.batch = memory_.at(Family::batch);

@@ -70,6 +70,7 @@ class Generator {
   void look(std::span<std::int32_t const> text) {
     Executor& executor = engine_.executor();
     Device& device = engine_.device();
+    engine_.reuse_memory();
     device.start();
     each_instruction(plan_, [&](Instruction const& in) {
       switch (in.op) {

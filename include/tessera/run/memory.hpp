@@ -71,10 +71,13 @@ class Memory {
   /// This rank's reduced part of a flat's layer, or the whole where one rank has all.
   Real* reduced(int flat, int layer, int rank) {
     std::int64_t const before = rank * plan_.part_elements(flat);
-    if (plan_.reduces_in_slot(flat))
+    if (plan_.reuses_memory()) {
+      if (!plan_.facts.flats[std::size_t(flat)].tied)
+        return reinterpret_cast<Real*>(at(Family::forward) + place_.share_in_forward(flat, layer));
       return reinterpret_cast<Real*>(at(Family::gradient_slots) +
                                      place_.gradient_slot(0, flat, 0)) +
              before;
+    }
     if (plan_.reduces_slots()) return this->flat(Family::gradient_shares, flat, layer);
     return this->flat(Family::gradients, flat, layer) + before;
   }
