@@ -12,13 +12,15 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 ///                  null
 ///
 /// Shapes  logits, gradient [rows, vocabulary] · row_loss, targets [rows]; a target of -1 is
-///         ignored: loss and gradient are 0; gradient may be logits, which are overwritten anyway
+///         ignored: loss and gradient are 0. Rows of gradient, stride elements apart (0: one
+///         behind the other), may begin where those of logits do, which are overwritten anyway
 /// Types   logits T, gradient S, loss and arithmetic Wide<T>
 /// Moves   vocabulary * (sizeof(T) + sizeof(S)) bytes per row, sizeof(T) without gradient; the row
 ///         is read three times and is meant to fit the second cache
 template <class T, class S = T>
 struct CrossEntropy {
   static constexpr std::int32_t ignored = -1;
+  static constexpr int piece_of_row = 1024;
 
   View<T> logits;
   View<Wide<T>> row_loss;
@@ -26,6 +28,7 @@ struct CrossEntropy {
   Wide<T> const* scale;             // 1 / valid tokens of the global batch
   Wide<T> const* factor = nullptr;  // of gradients, beside scale; null: 1
   View<S> gradient{};
+  std::int64_t stride = 0;
 
   TESSERA_BOTH std::int64_t rows() const { return logits.rows(); }
 
@@ -34,7 +37,7 @@ struct CrossEntropy {
     using W = Wide<T>;
     std::int64_t const vocabulary = logits.cols();
     T* const row = logits.row(r);
-    S* const slope = gradient.at ? gradient.row(r) : nullptr;
+    S* const slope = gradient.at ? gradient.at + r * (stride > 0 ? stride : vocabulary) : nullptr;
     W* const loss = row_loss.at + r;
     std::int32_t const target = targets[r];
     if (target == ignored) {
@@ -59,9 +62,24 @@ struct CrossEntropy {
     });
     W const to = factor ? *factor * *scale : *scale, by = to / sum;
     T const* const exponentials = row;
-    lane.each(
-        vocabulary, [=](std::int64_t, S& si, T const& ei) { si = S(W(ei) * by); }, slope,
-        exponentials);
+    if constexpr (sizeof(S) < sizeof(T)) {
+      // A piece is read whole before anything is written, which then lies before the next one.
+      auto piece = lane.template room<W, piece_of_row, CrossEntropy>();
+      W* const scaled = piece.at();
+      for (std::int64_t first = 0; first < vocabulary; first += piece_of_row) {
+        std::int64_t const rest = vocabulary - first;
+        std::int64_t const n = rest < piece_of_row ? rest : piece_of_row;
+        lane.each(
+            n, [=](std::int64_t, W& x, T const& ei) { x = W(ei) * by; }, scaled,
+            exponentials + first);
+        lane.each(
+            n, [=](std::int64_t, S& si, W const& from) { si = S(from); }, slope + first, scaled);
+      }
+    } else {
+      lane.each(
+          vocabulary, [=](std::int64_t, S& si, T const& ei) { si = S(W(ei) * by); }, slope,
+          exponentials);
+    }
     lane.once([=] {
       *loss = std::log(sum) + highest - wanted;
       slope[target] = S((exp_fast(wanted - highest) / sum - 1) * to);

@@ -2,6 +2,8 @@
 
 #include "check.hpp"
 
+#include <cstring>
+
 using namespace tessera;
 using namespace tessera::test;
 
@@ -79,6 +81,33 @@ TEST_CASE_TEMPLATE("loss and gradient meet a plain loop; ignored targets give ze
       CHECK(distance(same, expected.loss) <= tolerance<T>(1e-6));
       CHECK(found == logits);
     }
+}
+
+TEST_CASE_TEMPLATE("a gradient of 16 bits in the logits' place has the bits of one elsewhere", S,
+                   bf16, fp16) {
+  float const by = float(scale);
+  for (std::int64_t const vocabulary : {1, 7, 1023, 1024, 1025, 2500, 5000}) {
+    CAPTURE(vocabulary);
+    std::vector<std::int32_t> const targets{0, -1, std::int32_t(vocabulary - 1)};
+    Shape const shape = shape_of(targets.size(), vocabulary);
+    std::vector<float> in_place = values<float>(shape.count(), 1), logits = in_place, loss(3);
+    std::vector<S> apart(std::size_t(shape.count()), S(7.f));
+    S* const slopes = reinterpret_cast<S*>(in_place.data());
+    auto const kernel = [&](std::vector<float>& of, View<S> gradient, std::int64_t stride) {
+      return kernel::CrossEntropy<float, S>{.logits = view(of, shape),
+                                            .row_loss = view(loss),
+                                            .targets = view(targets),
+                                            .scale = &by,
+                                            .gradient = gradient,
+                                            .stride = stride};
+    };
+    CpuTeam{}.run(kernel(logits, view(apart, shape), 0));
+    CpuTeam{}.run(kernel(in_place, {slopes, shape}, 2 * vocabulary));
+    for (std::size_t r = 0; r < targets.size(); ++r)
+      CHECK(std::memcmp(slopes + std::int64_t(r) * 2 * vocabulary,
+                        apart.data() + std::int64_t(r) * vocabulary,
+                        std::size_t(vocabulary) * sizeof(S)) == 0);
+  }
 }
 
 TEST_CASE("logits far apart neither overflow nor underflow, and a NaN shows in the loss") {

@@ -79,8 +79,13 @@ struct LinearCrossEntropy {
 
 namespace detail {
 
-/// The products of so many tokens and so many words. Logits are real; their gradient is stored like
-/// x. dx is the sum over the blocks of the vocabulary, real unless there is one.
+/// Elements between rows of logits' gradients, which are stored like x in the logits' place.
+constexpr std::int64_t slope_stride(std::int64_t vocabulary, DType low) {
+  return vocabulary * (Bytes(sizeof(Real)) / size_of(low));
+}
+
+/// The products of so many tokens and so many words. Logits are real. dx is the sum over the blocks
+/// of the vocabulary, real unless there is one.
 template <class B>
 struct LossProducts {
   using Gemm = typename B::template Gemm<Real>;
@@ -97,11 +102,15 @@ struct LossProducts {
     GemmShape input{.m = rows,
                     .n = width,
                     .k = words,
-                    .lda = vocabulary,
+                    .lda = slope_stride(vocabulary, low),
                     .in = low,
                     .out = one ? low : DType::real};
-    GemmShape weight{
-        .m = words, .n = width, .k = rows, .transpose_a = true, .lda = vocabulary, .in = low};
+    GemmShape weight{.m = words,
+                     .n = width,
+                     .k = rows,
+                     .transpose_a = true,
+                     .lda = slope_stride(vocabulary, low),
+                     .in = low};
     dx.emplace(input, B::gemm_workspace);
     dweight.emplace(weight, B::gemm_workspace);
     input.accumulate = weight.accumulate = true;
@@ -129,7 +138,7 @@ class ChunkedLoss {
       }
   }
   /// One product's scratch, the logits of a chunk, a loss per row; where values are stored in 16
-  /// bits, the gradients of logits and, of several blocks, the sums for dx.
+  /// bits, of several blocks, the sums for dx.
   static constexpr Bytes workspace(Shape x, Shape weight, DType low) {
     return Layout::of(x.rows(), weight[0], weight[1], low).end;
   }
@@ -138,13 +147,12 @@ class ChunkedLoss {
   void run(Call const& c, Real* loss, Low const* x, Low const* weight, std::int32_t const* targets,
            Real const* scale, Real const* dy = nullptr, Low* dx = nullptr,
            Real* dweight = nullptr) const {
-    constexpr bool low = !std::is_same_v<Low, Real>;
     auto const team = B::team::on(c.queue);
     Layout const l = Layout::of(rows_, vocabulary_, width_, dtype_of<Low>);
     auto* const space = static_cast<std::byte*>(c.workspace);
     auto* const logits = reinterpret_cast<Real*>(space + l.logits);
     auto* const row_loss = reinterpret_cast<Real*>(space + l.row_loss);
-    auto* const slopes = reinterpret_cast<Low*>(space + (low ? l.slopes : l.logits));
+    auto* const slopes = reinterpret_cast<Low*>(space + l.logits);
     auto* const sums = reinterpret_cast<Real*>(space + l.sums);
     bool const one = block_ == vocabulary_;
     auto const multiply = [&](auto const& product, auto const* a, auto const* b, auto* to) {
@@ -163,10 +171,11 @@ class ChunkedLoss {
                                                .targets = {targets + first, shape_of(n)},
                                                .scale = scale,
                                                .factor = dy,
-                                               .gradient = {dx ? slopes : nullptr, of_chunk}});
+                                               .gradient = {dx ? slopes : nullptr, of_chunk},
+                                               .stride = slope_stride(vocabulary_, dtype_of<Low>)});
       if (!dx) continue;
       auto const to = [&] {
-        if constexpr (low)
+        if constexpr (!std::is_same_v<Low, Real>)
           return one ? static_cast<void*>(xs_gradient) : sums;
         else
           return xs_gradient;
@@ -187,15 +196,14 @@ class ChunkedLoss {
  private:
   /// Offsets in the workspace, behind the products' own.
   struct Layout {
-    Bytes logits, row_loss, slopes, sums, end;
+    Bytes logits, row_loss, sums, end;
     static constexpr Layout of(std::int64_t rows, std::int64_t vocabulary, std::int64_t width,
                                DType low) {
-      Layout l{.logits = B::gemm_workspace, .row_loss = 0, .slopes = 0, .sums = 0, .end = 0};
+      Layout l{.logits = B::gemm_workspace, .row_loss = 0, .sums = 0, .end = 0};
       std::int64_t const chunk = loss_chunk(rows, vocabulary), count = chunk * vocabulary;
       Bytes const real = Bytes(sizeof(Real));
       l.row_loss = l.logits + aligned(count * real);
-      l.slopes = l.row_loss + aligned(rows * real);
-      l.sums = l.slopes + (low == DType::real ? 0 : aligned(count * size_of(low)));
+      l.sums = l.row_loss + aligned(rows * real);
       bool const one = loss_block<B>(vocabulary, low) == vocabulary;
       l.end = l.sums + (one ? 0 : aligned(chunk * width * real));
       return l;

@@ -248,7 +248,7 @@ void tables_are_the_same() {
   }
 }
 
-/// Logits in T, their gradient in S, in the same place if it has the same type.
+/// Logits in T, their gradient in S, in the same place or elsewhere.
 template <class T, class S>
 void losses_are_the_same() {
   for (std::int64_t const cols : {1, 127, 129, 5000})
@@ -257,19 +257,19 @@ void losses_are_the_same() {
       CAPTURE(gradient);
       std::vector<std::int32_t> const targets{0, -1, std::int32_t(cols - 1)};
       Shape const s = shape_of(3, cols), one = shape_of(3);
+      std::int64_t const in_place = cols * std::int64_t(sizeof(T) / sizeof(S));
       same_on_both([&](Operands& o) {
         View<T> const logits = o.some<T>(s);
         View<S> slope{};
-        if constexpr (std::is_same_v<T, S>) {
-          if (gradient == 1) slope = logits;
-        }
+        if (gradient == 1) slope = {reinterpret_cast<S*>(logits.at), s};
         if (gradient == 2) slope = o.some<S>(s);
         return CrossEntropy<T, S>{.logits = logits,
                                   .row_loss = o.some<Wide<T>>(one),
                                   .targets = o.view(targets, one),
                                   .scale = o.positive<Wide<T>>(1),
                                   .factor = gradient == 1 ? o.positive<Wide<T>>(1) : nullptr,
-                                  .gradient = slope};
+                                  .gradient = slope,
+                                  .stride = gradient == 1 ? in_place : 0};
       });
     }
 }
