@@ -1,6 +1,6 @@
-/// A double of CUB's sort of pairs, which is a template of nvcc's and so not linked in its place. It
-/// asks for the scratch that CUB 3.0 does, leaves garbage there, and sees no bit of a key that it
-/// was not told of.
+/// A double of CUB's sort of pairs, which is a template of nvcc's, so that nothing can be linked in
+/// its place. It asks for the scratch that CUB 3.0 does, leaves garbage there, and sees no bit of a
+/// key that it was not told of.
 #include <cuda_double/api.hpp>
 #include <cuda_double/launch.hpp>
 #include <cuda_double/sort.hpp>

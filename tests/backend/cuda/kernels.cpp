@@ -246,13 +246,13 @@ void tables_are_the_same() {
       });
       if (accumulate)
         same_on_both([&](Operands& o) {
-          std::vector<std::int32_t> sorted = ids, places(ids.size());
+          std::vector<std::int32_t> sorted = ids, from(ids.size());
           std::sort(sorted.begin(), sorted.end());
-          std::iota(places.rbegin(), places.rend(), 0);  // any order, as long as it is the same
+          std::iota(from.rbegin(), from.rend(), 0);  // any order, as long as it is the same
           return EmbeddingRuns<T>{.dtable = o.some<Wide<T>>(table),
                                   .dy = o.some<T>(s),
                                   .tokens = o.put(sorted),
-                                  .places = o.put(places)};
+                                  .places = o.put(from)};
         });
       same_on_both([&](Operands& o) {
         return PositionBackward<T>{
