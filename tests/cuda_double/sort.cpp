@@ -23,6 +23,20 @@ std::size_t scratch_of(std::size_t n, int bits) {
          more_scratch;
 }
 
+struct Range {
+  void const* at;
+  std::size_t bytes;
+};
+void refuse_overlap(std::vector<Range> const& ranges) {
+  for (Range const& a : ranges)
+    for (Range const& b : ranges) {
+      std::size_t const ahead =
+          std::size_t(static_cast<char const*>(b.at) - static_cast<char const*>(a.at));
+      if (&a != &b && ahead < a.bytes && b.bytes > 0)
+        throw cuda_double::Fault{cudaErrorLaunchFailure, "SortPairs: operands overlap"};
+    }
+}
+
 }  // namespace
 
 namespace cuda_double {
@@ -45,20 +59,16 @@ cudaError_t sort_pairs(void* scratch, std::size_t& bytes, std::uint32_t const* k
   return enqueue(stream, [=] {
     char const* const who = "SortPairs";
     read(keys, 4 * count, who), read(values, 4 * count, who);
-    std::vector<std::uint32_t> from(count);
-    std::vector<std::int32_t> with(count);
-    std::memcpy(from.data(), real(keys), 4 * count);
-    std::memcpy(with.data(), real(values), 4 * count);
-    // All that it writes, before it is done with what it reads: those must not overlap.
-    for (auto const& [at, size] : {std::pair<void*, std::size_t>{scratch, needs},
-                                   {sorted_keys, 4 * count},
-                                   {sorted_values, 4 * count}}) {
-      write(at, size, who);
-      std::memset(real(at), 0xee, size);
-    }
-    if (std::memcmp(from.data(), real(keys), 4 * count) != 0 ||
-        std::memcmp(with.data(), real(values), 4 * count) != 0)
-      throw Fault{cudaErrorLaunchFailure, "SortPairs: what it writes overlaps what it reads"};
+    refuse_overlap({{scratch, needs},
+                    {sorted_keys, 4 * count},
+                    {sorted_values, 4 * count},
+                    {keys, 4 * count},
+                    {values, 4 * count}});
+    write(scratch, needs, who), write(sorted_keys, 4 * count, who);
+    write(sorted_values, 4 * count, who);
+    std::memset(real(scratch), 0xee, needs);
+    auto const* const from = static_cast<std::uint32_t const*>(real(keys));
+    auto const* const with = static_cast<std::int32_t const*>(real(values));
     std::vector<std::size_t> order(count);
     std::iota(order.begin(), order.end(), std::size_t(0));
     std::uint32_t const mask = bits == 32 ? ~0u : (1u << bits) - 1;

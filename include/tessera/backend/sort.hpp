@@ -8,6 +8,8 @@
 #include <tessera/backend/cuda/sort.hpp>
 #endif
 
+#include <cstdint>
+
 namespace tessera::inline TESSERA_SETTING {
 
 template <class B>

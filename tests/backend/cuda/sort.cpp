@@ -9,7 +9,10 @@
 #include "device.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
+#include <utility>
+#include <vector>
 
 using namespace tessera;
 using namespace tessera::test;
