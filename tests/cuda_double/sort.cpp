@@ -2,7 +2,6 @@
 /// its place. It asks for the scratch that CUB 3.0 does, leaves garbage there, and sees no bit of a
 /// key that it was not told of.
 #include <cuda_double/api.hpp>
-#include <cuda_double/launch.hpp>
 #include <cuda_double/sort.hpp>
 
 #include <algorithm>
@@ -50,12 +49,13 @@ cudaError_t sort_pairs(void* scratch, std::size_t& bytes, std::uint32_t const* k
                        std::int32_t* sorted_values, std::int64_t n, int bits, cudaStream_t stream) {
   if (n < 0 || bits < 1 || bits > 32) return cudaErrorInvalidValue;
   std::size_t const count = std::size_t(n), needs = scratch_of(count, bits);
+  if (cudaError_t const error = calling("cub::DeviceRadixSort::SortPairs"); error != cudaSuccess)
+    return error;
   if (!scratch) {
     bytes = needs;
     return cudaSuccess;
   }
   if (bytes < needs) return cudaErrorInvalidValue;
-  if (cudaError_t const error = launching(); error != cudaSuccess) return error;
   return enqueue(stream, [=] {
     char const* const who = "SortPairs";
     read(keys, 4 * count, who), read(values, 4 * count, who);

@@ -100,14 +100,16 @@ TEST_CASE("the gradient of a table has the bits of cores") {
   std::int64_t const end = 301;
   Indices different(299);
   std::iota(different.rbegin(), different.rend(), 1);
-  for (auto const& [tokens, what] : {std::pair{repeated(1000, 17), "repeated"},
-                                     {repeated(301, end), "some"},
-                                     {Indices(77, 300), "one only"},
-                                     {different, "all different"},
-                                     {Indices{0}, "one"}})
+  std::pair<char const*, Indices> const kinds[]{{"repeated", repeated(1000, 17)},
+                                                {"some", repeated(301, end)},
+                                                {"one only", Indices(77, 300)},
+                                                {"all different", different},
+                                                {"one", {0}}};
+  for (auto const& kind : kinds)
     for (std::int64_t const cols : {1, 127, 128, 129, 300})
       for (bool const accumulate : {false, true}) {
-        CAPTURE(what);
+        Indices const& tokens = kind.second;
+        CAPTURE(kind.first);
         CAPTURE(cols);
         CAPTURE(accumulate);
         auto dy = values<float>(std::int64_t(tokens.size()) * cols, 3);
@@ -132,7 +134,7 @@ TEST_CASE("a sort that fails says so") {
   Buffer<std::int32_t> const indices(Indices{2, 1}, stream);
   auto const workspace = room(Sort::workspace(2), stream);
   Sort const sort(2, 3);
-  cuda_double::fail_next("cudaLaunchKernel", cudaErrorLaunchFailure, 1);
+  cuda_double::fail_next("cub::DeviceRadixSort::SortPairs", cudaErrorLaunchFailure);
   CHECK_THROWS_WITH_AS(sort.run(indices.get(), workspace.get(), stream.get()),
                        doctest::Contains("cub::DeviceRadixSort::SortPairs: unspecified launch"),
                        DeviceError);
