@@ -118,4 +118,41 @@ struct Scale {
   }
 };
 
+/// y = 0
+///
+/// Shapes  y: any
+/// Moves   sizeof(T) bytes per element
+template <class T>
+struct Clear {
+  View<T> y;
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(y.count()); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    Chunk const chunk = Chunk::at(r, y.count());
+    T* const out = y.at + chunk.first;
+    lane.each(chunk.size, [=](std::int64_t i) { out[i] = T(Wide<T>(0)); });
+  }
+};
+
+/// y[i] = i
+///
+/// Shapes  y: any
+/// Types   T holds the last i
+/// Moves   sizeof(T) bytes per element
+template <class T>
+struct Indices {
+  View<T> y;
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(y.count()); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    Chunk const chunk = Chunk::at(r, y.count());
+    T* const out = y.at;
+    lane.each(chunk.size, [=](std::int64_t i) { out[chunk.first + i] = T(chunk.first + i); });
+  }
+};
+
 }  // namespace tessera::inline TESSERA_SETTING::kernel

@@ -62,6 +62,41 @@ struct EmbeddingBackward {
   }
 };
 
+/// dtable[tokens[i], :] += dy[places[i], :], for i in order, where equal tokens stand side by side:
+/// each of their runs is summed on its own. With places ascending in a run these are the sums of
+/// EmbeddingBackward, in its order.
+///
+/// Shapes  dtable [vocabulary, cols] · dy [rows, cols] · tokens, places [rows]; a row of the kernel
+///         is a tile of columns at a place in tokens, and does nothing unless a run begins there
+/// Types   dy T, dtable Wide<T>
+/// Moves   rows * cols * sizeof(T) bytes, 2 * cols * sizeof(Wide<T>) per run
+template <class T>
+struct EmbeddingRuns {
+  View<Wide<T>> dtable;
+  View<T const> dy;
+  std::int32_t const *tokens, *places;
+
+  TESSERA_BOTH std::int64_t rows() const { return dy.rows() * Columns::count(dy.cols()); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    std::int64_t const cols = dy.cols(), tiles = Columns::count(cols), first = r / tiles;
+    std::int32_t const token = tokens[first];
+    if (first > 0 && tokens[first - 1] == token) return;
+    std::int64_t last = first + 1;
+    while (last < dy.rows() && tokens[last] == token) ++last;
+    Columns const columns = Columns::at(r % tiles, cols);
+    std::int32_t const* const place = places;
+    T const* const from = dy.at + columns.first;
+    Wide<T>* const to = dtable.row(token) + columns.first;
+    lane.each(columns.size, [=](std::int64_t c) {
+      Wide<T> sum = to[c];
+      for (std::int64_t i = first; i < last; ++i) sum += Wide<T>(from[place[i] * cols + c]);
+      to[c] = sum;
+    });
+  }
+};
+
 /// y[b, t, :] = x[b, t, :] + table[t, :]; y may be x.
 ///
 /// Shapes  y, x [sequences, tokens, cols] · table [positions >= tokens, cols]

@@ -2,6 +2,9 @@
 
 #include "check.hpp"
 
+#include <algorithm>
+#include <numeric>
+
 using namespace tessera;
 using namespace tessera::test;
 
@@ -50,6 +53,35 @@ TEST_CASE_TEMPLATE("tokens find their rows, and gradients return to them", T, fl
         return found;
       }));
       CHECK(distance(found, expected) <= tolerance<T>(1e-6));  // at most 6 values below 2
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("runs of equal tokens sum to the bits of a walk in order", T, float, double,
+                   bf16, fp16) {
+  std::int64_t const rows = sequences * tokens;
+  std::vector<std::int32_t> const repeated = some_tokens(), one(std::size_t(rows), 4);
+  std::vector<std::int32_t> different(std::size_t(rows), 0);
+  std::iota(different.rbegin(), different.rend(), 0);
+  for (auto const& t : {repeated, one, different}) {
+    std::vector<std::int32_t> places(t.size()), sorted;
+    std::iota(places.begin(), places.end(), 0);
+    std::stable_sort(places.begin(), places.end(), [&](auto a, auto b) { return t[a] < t[b]; });
+    for (std::int32_t const p : places) sorted.push_back(t[p]);
+    for (std::int64_t const cols : lengths) {
+      CAPTURE(cols);
+      Shape const of_table = shape_of(rows, cols);
+      auto const dy = values<T>(rows * cols, 2);
+      auto expected = values<Wide<T>>(of_table.count(), 1), found = expected;
+      CpuTeam{}.run(kernel::EmbeddingBackward<T>{.dtable = view(expected, of_table),
+                                                 .dy = view(dy, shape_of(rows, cols)),
+                                                 .tokens = view(t, shape_of(rows)),
+                                                 .accumulate = true});
+      CpuTeam{}.run(kernel::EmbeddingRuns<T>{.dtable = view(found, of_table),
+                                             .dy = view(dy, shape_of(rows, cols)),
+                                             .tokens = sorted.data(),
+                                             .places = places.data()});
+      CHECK(found == expected);
     }
   }
 }

@@ -1,8 +1,9 @@
 /// Rows of a table: by token, and by position.
 #pragma once
 
-#include <tessera/backend/enabled.hpp>
+#include <tessera/backend/sort.hpp>
 #include <tessera/graph/adjoint.hpp>
+#include <tessera/kernels/elementwise.hpp>
 #include <tessera/kernels/embedding.hpp>
 
 namespace tessera::inline TESSERA_SETTING {
@@ -44,6 +45,23 @@ struct kernels<EmbedWeight, B> {
                   View<std::int32_t const> tokens) {
     team.run(kernel::EmbeddingBackward<Real>{
         .dtable = dtable, .dy = dy, .tokens = tokens, .accumulate = team.accumulate[0]});
+  }
+};
+
+/// By token and then by position, so that every token is summed at the same time as the others:
+/// the additions of cores, in their order.
+template <Sorts B>
+struct kernels<EmbedWeight, B> {
+  using Sort = typename B::template Sort<std::int32_t>;
+  static constexpr Bytes workspace(Signature const& s) { return Sort::workspace(s.in[1].count()); }
+  static Sort prepare(Signature const& s) { return {s.in[1].count(), s.out[0]}; }
+  static void run(Call const& c, View<Real> dtable, View<Real const> dy,
+                  View<std::int32_t const> tokens) {
+    auto const sorted = static_cast<Sort*>(c.state)->run(tokens.at, c.workspace, c.queue);
+    auto const team = B::team::on(c.queue);
+    if (!c.accumulate[0]) team.run(kernel::Clear<Real>{.y = dtable});
+    team.run(kernel::EmbeddingRuns<Real>{
+        .dtable = dtable, .dy = dy, .tokens = sorted.indices, .places = sorted.places});
   }
 };
 

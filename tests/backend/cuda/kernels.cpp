@@ -18,6 +18,9 @@
 
 #include "both.hpp"
 
+#include <algorithm>
+#include <numeric>
+
 using namespace tessera;
 using namespace tessera::kernel;
 using tessera::test::Operands;
@@ -47,6 +50,7 @@ TEST_CASE_TEMPLATE("element by element", T, EACH_TYPE) {
       View<T> const y = o.some<T>(s);
       return Add<T>{.y = y, .a = y, .b = o.some<T>(s)};
     });
+    same_on_both([&](Operands& o) { return Clear<T>{.y = o.some<T>(s)}; });
     same_on_both([&](Operands& o) { return Accumulate<T>{.y = o.some<T>(s), .x = o.some<T>(s)}; });
     same_on_both([&](Operands& o) {
       return Multiply<T>{.y = o.some<T>(s), .a = o.some<T>(s), .b = o.some<T>(s)};
@@ -240,6 +244,16 @@ void tables_are_the_same() {
                                     .tokens = o.view(ids, of),
                                     .accumulate = accumulate};
       });
+      if (accumulate)
+        same_on_both([&](Operands& o) {
+          std::vector<std::int32_t> sorted = ids, from(ids.size());
+          std::sort(sorted.begin(), sorted.end());
+          std::iota(from.rbegin(), from.rend(), 0);  // any order, as long as it is the same
+          return EmbeddingRuns<T>{.dtable = o.some<Wide<T>>(table),
+                                  .dy = o.some<T>(s),
+                                  .tokens = o.put(sorted),
+                                  .places = o.put(from)};
+        });
       same_on_both([&](Operands& o) {
         return PositionBackward<T>{
             .dtable = o.some<Wide<T>>(places), .dy = o.some<T>(s), .accumulate = accumulate};

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # test
-# timeout: 240
+# timeout: 480
 # args: --build @build@
 """What every kernel takes of each GPU: registers, bytes that it spills, and whether it moves 16
 bytes at a time, held to resources.txt.
@@ -35,6 +35,7 @@ WORDS = re.compile(
     r" *\d+ bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads\n"
     r"ptxas info +: Used (\d+) registers")
 ENTRY = re.compile(r"void tessera::\w+::cuda::detail::run<\d+, (.*)>\(.*\)$")
+CUB = re.compile(r"void cub::")
 INNER = re.compile(r"^detail::(?:Rows|Each)<(.*)>$")
 LINE = re.compile(r"^(\S.*?) {2,}((?: *\d+)+)( *16-byte)?(?:  spills((?: *\d+)+))?$")
 # Vectors of 16 bytes in PTX, which ptxas neither makes nor cuts.
@@ -58,11 +59,15 @@ def command(program, threads, kept):
 
 
 def short(symbols):
-    """Add<float, float> for what nvcc calls a kernel of that, in the order of the symbols."""
+    """Add<float, float> for what nvcc calls a kernel of that, in the order of the symbols; None for
+    a kernel of CUB's, which are tuned by NVIDIA for each architecture."""
     plain = subprocess.run(["c++filt"], input="\n".join(symbols), capture_output=True, text=True,
                            check=True).stdout.splitlines()
     names = []
     for symbol in plain:
+        if CUB.match(symbol):
+            names.append(None)
+            continue
         name = ENTRY.match(symbol)[1]
         name = re.sub(r"tessera::\w+::|tessera::|kernel::|\(anonymous namespace\)::", "", name)
         name = re.sub(r"\(([\w ]+)\)(\d+)", r"\2", name.replace(" >", ">"))
@@ -80,6 +85,8 @@ def told(output):
     taken = {}
     for name, (_, architecture, _, stores, loads, registers) in zip(short([f[0] for f in found]),
                                                                    found):
+        if name is None:
+            continue
         here = taken.setdefault(name, {})
         more = int(registers), int(stores) + int(loads)
         here[architecture] = max(more, here.get(architecture, more))
@@ -95,7 +102,7 @@ def wide(kept):
         if entries:
             for name, text in zip(short(entries[::2]), entries[1::2]):
                 found[name] = bool(LOADS.search(text) and STORES.search(text))
-    return {name for name, yes in found.items() if yes}
+    return {name for name, yes in found.items() if yes and name}
 
 
 def version():

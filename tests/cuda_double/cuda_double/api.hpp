@@ -31,6 +31,8 @@ void write(void const* at, std::size_t bytes, char const* who);
 void delay(int microseconds);
 /// Calls of the library so far; and what has been launched.
 long calls();
+/// A call of this name begins: the error that fail_next() has for it, or a sticky one.
+cudaError_t calling(char const* call);
 /// The call of this name, after so many others, returns the error and does nothing else. An empty
 /// name is any call but cudaStreamQuery.
 void fail_next(std::string const& call, cudaError_t error, long calls_before = 0);

@@ -15,12 +15,16 @@ namespace tessera::inline TESSERA_SETTING {
 template <class T>
 class CudaGemm;        // backend/gemm.hpp, which most ops do without
 struct CudaAttention;  // backend/attention.hpp
+template <class T>
+class CudaSort;  // backend/sort.hpp
 
 struct Cuda {
   using team = CudaTeam;
   template <class T>
   using Gemm = CudaGemm<T>;
   using Attention = CudaAttention;
+  template <class T>
+  using Sort = CudaSort<T>;
   /// Scratch that one matrix product may use: what NVIDIA advises for its newest devices.
   static constexpr Bytes gemm_workspace = 32_MiB;
   /// One product covers all columns of B: a device fills better the larger it is.
