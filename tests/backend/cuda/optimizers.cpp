@@ -147,7 +147,10 @@ void norm_bound_steps_are_the_same() {
                                   .m = o.some<T>(n),
                                   .v = o.positive<T>(n),
                                   .n = n,
-                                  .step = 1e-2,
+                                  .sums = o.positive<double>(2),
+                                  .rate = 1e-2,
+                                  .least = 0.01,
+                                  .most = 10,
                                   .eps = 1e-6,
                                   .decay = 0.1,
                                   .correction1 = 3.7,
@@ -189,6 +192,16 @@ TEST_CASE_TEMPLATE("matrices on their way to be orthogonal", T, float, double) {
                                .nesterov = nesterov,
                                .gradient_scale = clip};
       });
+  for (std::int64_t const n : counts) {
+    same_on_both([&](Operands& o) {
+      return Normalize<T>{
+          .y = o.some<T>(n), .x = o.some<T>(n), .squares = o.positive<double>(1), .n = n};
+    });
+    same_on_both([&](Operands& o) {
+      T* const x = o.some<T>(n);
+      return Stretch<T>{.y = x, .x = x, .n = n, .by = 1.3};
+    });
+  }
   for (std::int64_t const n : {1, 127, 129})
     same_on_both([&](Operands& o) {
       return Quadratic<T>{
