@@ -1,14 +1,13 @@
 // cuda
 // ranks: 1 2 4
 // timeout: 120
-/// Optimizers that work across tensors, on a GPU's double: the same bits in every layout, the
-/// losses of cores, and cores' bits or a bound for what is not elementwise.
+/// Optimizers that work across tensors, on a GPU's double: the same bits in every layout, and the
+/// losses of cores.
 #include <cuda_double/memory.hpp>
 
 #include <cmath>
 #include <vector>
 
-#include "../optimizer/newton_schulz_reference.hpp"
 #include "run/small.hpp"
 
 using namespace tessera;
@@ -16,14 +15,16 @@ using namespace tessera::test;
 
 namespace {
 
+using Model = Gpt2<2, 16, 2, 17, 8>;
+
 struct Trained {
   std::vector<double> losses;
   std::vector<std::vector<Real>> values;
 };
 
 template <class Optimizer, class... Policies>
-Trained trained(int steps = 4) {
-  Trainer<Small, Batch<2, 8>, Optimizer, ClipNorm, Policies...> trainer(
+Trained trained(int steps = 3) {
+  Trainer<Model, Batch<2, 8>, Optimizer, ClipNorm, Policies...> trainer(
       world(), {.learning_rate = 1e-2,
                 .weight_decay = 0.1,
                 .groups = {{.pattern = "blocks.1.mlp.*", .rate = 0.5, .weight_decay = 0}}});
@@ -57,28 +58,30 @@ double apart(Trained const& a, Trained const& b) {
   return most;
 }
 
+/// In float, products are summed in another order than on cores: roundings of 2^-24, and losses see
+/// steps of 1e-2. In bf16, what is rounded the other way is apart by 2^-8 itself.
 template <class Optimizer>
 void check() {
   using Gpu = On<Cuda>;
   Trained const whole = trained<Optimizer, Gpu, Zero<0>>();
-  MESSAGE(apart(whole, trained<Optimizer, Zero<0>>()));
-  CHECK(apart(whole, trained<Optimizer, Zero<0>>()) < 1e-5);
-  CHECK(same(whole, trained<Optimizer, Gpu, Zero<0>, Graphs>()));
+  CHECK(apart(whole, trained<Optimizer, Zero<0>>()) < 1e-6);
   CHECK(same(whole, trained<Optimizer, Gpu, Zero<1>>()));
-  CHECK(same(whole, trained<Optimizer, Gpu, Zero<2>>()));
+  CHECK(same(whole, trained<Optimizer, Gpu, Zero<2>, Graphs>()));
   CHECK(same(whole, trained<Optimizer, Gpu, Zero<3>>()));
 
-  Trained const low = trained<Optimizer, Gpu, Zero<0>, Accumulate<2>, Precision<bf16>>();
-  MESSAGE(apart(low, trained<Optimizer, Zero<0>, Accumulate<2>, Precision<bf16>>()));
-  CHECK(apart(low, trained<Optimizer, Zero<0>, Accumulate<2>, Precision<bf16>>()) < 2e-3);
-  CHECK(same(low, trained<Optimizer, Gpu, Zero<1>, Accumulate<2>, Precision<bf16>>()));
+  Trained const low =
+      trained<Optimizer, Gpu, Zero<0>, Accumulate<2>, Reduce<Micro>, Precision<bf16>>();
+  CHECK(apart(low, trained<Optimizer, Zero<0>, Accumulate<2>, Reduce<Micro>, Precision<bf16>>()) <
+        1e-4);
+  CHECK(
+      same(low, trained<Optimizer, Gpu, Zero<3>, Accumulate<2>, Reduce<Micro>, Precision<bf16>>()));
 }
 
 }  // namespace
 
-TEST_CASE("Lamb") {
+TEST_CASE("Lamb: every tensor's sums are the same, whoever owns its parts") {
   check<Lamb>();
 }
-TEST_CASE("Muon") {
+TEST_CASE("Muon: matrices are whole, wherever parts end") {
   check<Muon>();
 }
