@@ -81,9 +81,10 @@ struct LambMoments {
   }
 };
 
-/// The second pass: w = w - step u, step the rate times the tensor's trust ratio.
+/// The second pass, with |w|^2 and |u|^2 of the whole tensor, as a kernel has left them in sums:
+///   w = w - rate ratio u, ratio = |w| / |u| within [least, most], 1 if either is 0
 ///
-/// Shapes  w, m, v [n]
+/// Shapes  w, m, v [n] · sums [2]
 /// Types   m, v T; w Plain<T> or Split
 /// Moves   4 * sizeof(T) bytes per element: 16 in float, as much with bf16 weights and remainders
 template <class T, class Weights = Plain<T>>
@@ -91,16 +92,22 @@ struct LambStep {
   Weights w;
   T const *m, *v;
   std::int64_t n;
-  double step, eps, decay;
+  double const* sums;
+  double rate, least, most, eps, decay;
   double correction1, correction2;
 
   TESSERA_BOTH std::int64_t rows() const { return Chunk::count(n); }
+  TESSERA_BOTH double ratio() const {
+    if (sums[0] == 0 || sums[1] == 0) return 1;
+    double const free = std::sqrt(sums[0] / sums[1]);
+    return free < least ? least : most < free ? most : free;
+  }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     using W = Wide<T>;
     Chunk const chunk = Chunk::at(r, n);
-    W const size = W(step);
+    W const size = W(rate * ratio());
     LambUpdate<W> const update(correction1, correction2, eps, decay);
     each_weight(
         lane, w.from(chunk.first), chunk.size,

@@ -1,5 +1,5 @@
 /// Muon's passes over elements: momentum before matrices are orthogonalised, the step behind, and
-/// the polynomial between two products. Jordan et al., kellerjordan.github.io/posts/muon, 2024;
+/// between products the polynomial and lengths. Jordan et al., kellerjordan.github.io/posts/muon, 2024;
 /// Liu et al., arXiv 2502.16982.
 #pragma once
 
@@ -74,6 +74,58 @@ struct MuonStep {
           weight.set(0, weight.get(0) * keep - step * W(ui));
         },
         u + chunk.first);
+  }
+};
+
+/// y = x / (|x| + 1e-7), with |x|^2 as a kernel has left it in squares; y may be x.
+///
+/// Shapes  y, x [n] · squares [1]
+/// Types   T
+/// Moves   2 * sizeof(T) bytes per element
+template <class T>
+struct Normalize {
+  T* y;
+  T const* x;
+  double const* squares;
+  std::int64_t n;
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(n); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    using W = Wide<T>;
+    Chunk const chunk = Chunk::at(r, n);
+    W const by = W(1 / (std::sqrt(*squares) + 1e-7));
+    T* const out = y + chunk.first;
+    T const* const in = x + chunk.first;
+    lane.each(
+        chunk.size, [=](std::int64_t, T& yi, T const& xi) { yi = T(W(xi) * by); }, out, in);
+  }
+};
+
+/// y = by x; y may be x.
+///
+/// Shapes  y, x [n]
+/// Types   T
+/// Moves   2 * sizeof(T) bytes per element
+template <class T>
+struct Stretch {
+  T* y;
+  T const* x;
+  std::int64_t n;
+  double by;
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(n); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    using W = Wide<T>;
+    Chunk const chunk = Chunk::at(r, n);
+    W const factor = W(by);
+    T* const out = y + chunk.first;
+    T const* const in = x + chunk.first;
+    lane.each(
+        chunk.size, [=](std::int64_t, T& yi, T const& xi) { yi = T(factor * W(xi)); }, out, in);
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include <tessera/device/enabled.hpp>
 #include <tessera/optimizer/adamw.hpp>
+#include <tessera/optimizer/newton_schulz.hpp>
 #include <tessera/plan/verify.hpp>
 #include <tessera/policy/batch.hpp>
 #include <tessera/policy/fold.hpp>
@@ -115,6 +116,15 @@ constexpr auto update_scale() -> double (*)(std::int64_t, std::int64_t) {
   else
     return nullptr;
 }
+template <class O, class B>
+constexpr auto orthogonalizer() -> std::unique_ptr<Orthogonalizer> (*)(std::int64_t, std::int64_t) {
+  if constexpr (across<O>() == Across::matrices)
+    return [](std::int64_t rows, std::int64_t cols) -> std::unique_ptr<Orthogonalizer> {
+      return std::make_unique<NewtonSchulz<B>>(rows, cols);
+    };
+  else
+    return nullptr;
+}
 template <class O, class B, class Range>
 constexpr auto step_prepare() -> void (*)(void*, StepRange const&, StepValues const&) {
   if constexpr (prepares<O>())
@@ -134,7 +144,8 @@ inline constexpr OptimizerTable optimizer_table{
     step_defaults<O>(),
     step_prepare<O, B, Range>(),
     matrix_states<O>(),
-    update_scale<O>()};
+    update_scale<O>(),
+    orthogonalizer<O, B>()};
 
 template <class... P>
 struct BackendOf {
@@ -146,6 +157,13 @@ template <class B, class... Rest>
 struct BackendOf<On<B>, Rest...> {
   using type = B;
 };
+/// The policies' layout, with the room that the backend's products take beside matrices.
+template <class B, class... P>
+constexpr Layout layout_on() {
+  Layout layout = fold<P...>();
+  if (layout.across == Across::matrices) layout.product_workspace = B::gemm_workspace;
+  return layout;
+}
 template <class B>
 std::unique_ptr<Device> make_device(World const& world, Plan const& plan) {
   return std::make_unique<typename DeviceOf<B>::type>(world, plan);
@@ -159,7 +177,7 @@ class Trainer {
   using Optimizer = typename detail::OptimizerOf<Policies...>::type;
   using Backend = typename detail::BackendOf<Policies...>::type;
   using Device = typename DeviceOf<Backend>::type;
-  static constexpr Layout layout = fold<Policies...>();
+  static constexpr Layout layout = detail::layout_on<Backend, Policies...>();
   using BatchPolicy = typename detail::BatchOf<Policies...>::type;
   using Settings =
       typename detail::AddByPath<detail::TraceSettings<BatchPolicy, (layout.strict > 0), layout.low,

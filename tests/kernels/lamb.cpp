@@ -61,14 +61,16 @@ struct State {
                                                 .correction2 = correction(beta2, t),
                                                 .gradient_scale = clip};
     CpuTeam{}.run(first);
-    double squares = 0, updates = 0;
-    for (std::int64_t k = 0; k < first.rows(); ++k)
-      squares += partial[std::size_t(2 * k)], updates += partial[std::size_t(2 * k + 1)];
+    double sums[2]{};
+    for (std::int64_t k = 0; k < 2 * first.rows(); ++k) sums[k % 2] += partial[std::size_t(k)];
     CpuTeam{}.run(kernel::LambStep<T, Weights>{.w = weights,
                                                .m = m.data(),
                                                .v = v.data(),
                                                .n = std::int64_t(m.size()),
-                                               .step = lr * std::sqrt(squares / updates),
+                                               .sums = sums,
+                                               .rate = lr,
+                                               .least = 0,
+                                               .most = 1e9,
                                                .eps = eps,
                                                .decay = decay,
                                                .correction1 = correction(beta1, t),
@@ -110,6 +112,21 @@ TEST_CASE_TEMPLATE("weights in 16 bits take the same steps", Stored, Halves, Cop
       CHECK(low.v == whole.v);
     }
   }
+}
+
+TEST_CASE("the ratio is within its bounds, and 1 where either norm is 0") {
+  kernel::LambStep<float> step{};
+  step.least = 0.5, step.most = 2;
+  auto const ratio = [&](double weights, double update) {
+    double const sums[]{weights, update};
+    step.sums = sums;
+    return step.ratio();
+  };
+  CHECK(ratio(9, 4) == 1.5);
+  CHECK(ratio(1, 100) == 0.5);
+  CHECK(ratio(100, 1) == 2);
+  CHECK(ratio(0, 4) == 1);
+  CHECK(ratio(4, 0) == 1);
 }
 
 TEST_CASE("the same bits on one and two threads") {

@@ -143,21 +143,3 @@ TEST_CASE("a matrix that is tied, frozen or a table, or read by other ops too, i
   Trainer<Tables, Batch<2, 8>, Muon> tables(world());
   CHECK(tables.step(Counting{}).loss > 0);
 }
-
-/// Muon without its room for products.
-struct Cramped : Muon {
-  static constexpr std::string_view name = "Cramped";
-  static constexpr void set(Layout& layout) {
-    Muon::set(layout);
-    layout.product_workspace = 0;
-  }
-};
-
-TEST_CASE(
-    "an optimizer that leaves products too little room is refused, and the sentence says so") {
-  std::string const said = refusal([&] { Trainer<Small, Batch<2, 8>, Cramped> trainer(world()); });
-  INFO(said);
-  CHECK(is_one_sentence(said));
-  CHECK(contains(said, "Cramped::set(Layout&)"));
-  CHECK(contains(said, "layout.product_workspace"));
-}

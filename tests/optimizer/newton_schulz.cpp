@@ -10,10 +10,10 @@ namespace {
 
 std::vector<Real> orthogonal(std::vector<Real> x, std::int64_t rows, std::int64_t cols,
                              double scale = 1) {
-  NewtonSchulz const n(rows, cols);
+  NewtonSchulz<Cpu> const n(rows, cols);
   std::vector<std::byte> workspace(
       std::size_t(orthogonal_workspace({0, 0, rows, cols}, sizeof(Real)) + Cpu::gemm_workspace));
-  n.run(x.data(), scale, workspace.data());
+  n.run(nullptr, x.data(), scale, workspace.data());
   return x;
 }
 

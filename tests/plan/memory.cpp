@@ -53,8 +53,8 @@ TEST_CASE("other domains' parts of a gradient are exchanged through one buffer")
   static_assert(bytes(toy::plan(3, {4, 2}), Family::exchange) == 2 * 12'800 * Bytes(sizeof(Real)));
 }
 
-TEST_CASE("an optimizer across tensors has two sums of every rank's part of each") {
-  constexpr Bytes table = 4 * 16 * 2 * Bytes(sizeof(double));  // ranks, tensors
+TEST_CASE("an optimizer across tensors has two sums of every rank's part of each, and of all") {
+  constexpr Bytes table = (4 + 1) * 16 * 2 * Bytes(sizeof(double));  // ranks, tensors
   static_assert(bytes(toy::plan(3, {4, 2}, Step, 1, 3, Across::sums), Family::sums) == table);
   static_assert(bytes(toy::plan(0, {4, 2}, Step, 1, 3, Across::sums), Family::sums) == table);
   static_assert(bytes(toy::plan(3, {4, 2}), Family::sums) == 0);

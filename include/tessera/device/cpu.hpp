@@ -52,6 +52,7 @@ class CpuDevice final : public Device {
     collective_.gather_gradient(whole, part, shares);
   }
   void exchange(double* table, int per_rank) override { collective_.exchange(table, per_rank); }
+  void exchange_sums(double* table, int per_rank) override { exchange(table, per_rank); }
   Traffic const& traffic() const override { return collective_.traffic(); }
 
   void seed(Real* to, Real const* scales, Real value, std::int64_t n) override {
@@ -61,6 +62,10 @@ class CpuDevice final : public Device {
   void sum_in_order(Real* out, std::int64_t n, int parts,
                     FunctionRef<Real const*(int)> part) override {
     tessera::sum_in_order(out, n, parts, part);
+  }
+  void add_rows(double* to, std::int64_t n, double const* rows, int count,
+                std::int64_t stride) override {
+    CpuTeam{}.run(kernel::AddInOrder{.to = to, .x = rows, .n = count, .stride = stride, .sums = n});
   }
   void add_squares(ExactSum& to, Real const* x, std::int64_t n,
                    std::span<double> scratch) override {

@@ -149,6 +149,12 @@ class CudaDevice final : public Device {
     }
     traffic_.exchanged.count((ranks_ - 1) * bytes, (ranks_ - 1) * bytes);
   }
+  void exchange_sums(double* table, int per_rank) override {
+    Bytes const bytes = per_rank * Bytes(sizeof(double));
+    auto* const whole = reinterpret_cast<std::byte*>(table);
+    nccl_.all_gather(whole + rank_ * bytes, whole, bytes, streams_.current());
+    traffic_.exchanged.count((ranks_ - 1) * bytes, (ranks_ - 1) * bytes);
+  }
   Traffic const& traffic() const override { return traffic_; }
 
   void seed(Real* to, Real const* scales, Real value, std::int64_t n) override {
@@ -166,6 +172,10 @@ class CudaDevice final : public Device {
                   std::to_string(sum.most) + " at most; a bug in the plan");
     for (int k = 0; k < parts; ++k) sum.part[k] = part(k);
     team().run(sum);
+  }
+  void add_rows(double* to, std::int64_t n, double const* rows, int count,
+                std::int64_t stride) override {
+    team().run(kernel::AddInOrder{.to = to, .x = rows, .n = count, .stride = stride, .sums = n});
   }
   void add_squares(ExactSum& to, Real const* x, std::int64_t n,
                    std::span<double> scratch) override {

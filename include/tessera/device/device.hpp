@@ -84,6 +84,8 @@ class Device {
   virtual void gather_gradient(Real* whole, std::int64_t part, Buffers shares) = 0;
   /// A small table of D rows in host memory: every rank obtains all; row k is there already.
   virtual void exchange(double* table, int per_rank) = 0;
+  /// The same with a table that only kernels read and write.
+  virtual void exchange_sums(double* table, int per_rank) = 0;
 
   virtual Traffic const& traffic() const = 0;
 
@@ -95,6 +97,9 @@ class Device {
   /// out = part 0 + part 1 + ... from the left; out may be any of them.
   virtual void sum_in_order(Real* out, std::int64_t n, int parts,
                             FunctionRef<Real const*(int)> part) = 0;
+  /// to[i] = rows[0, i] + rows[1, i] + ... in order, i < n; rows [count, stride]
+  virtual void add_rows(double* to, std::int64_t n, double const* rows, int count,
+                        std::int64_t stride) = 0;
   /// Adds the sum of squares of x, exactly from pieces of 256 on, to `to` when finish() returns.
   virtual void add_squares(ExactSum& to, Real const* x, std::int64_t n,
                            std::span<double> scratch) = 0;

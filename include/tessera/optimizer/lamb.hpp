@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tessera/kernels/lamb.hpp>
+#include <tessera/kernels/reduce.hpp>
 #include <tessera/optimizer/adam.hpp>
 
 #include <algorithm>
@@ -14,7 +15,7 @@ namespace tessera::inline TESSERA_SETTING {
 /// The bounds are min_coeff and max_coeff of DeepSpeed's FusedLamb, which corrects the step for the
 /// moments' bias where the paper corrects the moments.
 /// Bytes  8 per trainable weight in float: two moments; sharded from Zero<1> on. And 16 per tensor
-///        and data rank: sums of squares, exchanged from Zero<1> on
+///        for each data rank and for all: sums of squares, exchanged from Zero<1> on
 struct Lamb : detail::Moments {
   static constexpr std::string_view name = "Lamb";
   static constexpr StepValues defaults{.epsilon = 1e-6};  // the authors'
@@ -26,9 +27,8 @@ struct Lamb : detail::Moments {
   template <Team T, class Range = StepRange>
   static void prepare(T const& team, Range const& r, StepValues const& v) {
     std::int64_t const most = std::int64_t(r.scratch.size()) / 2 * kernel::LambMoments<Real>::piece;
-    *r.sums = {};
     for (std::int64_t at = 0; at < r.elements; at += most)
-      add_moments(team, r.from(at, std::min(most, r.elements - at)), v);
+      add_moments(team, r.from(at, std::min(most, r.elements - at)), v, at > 0);
   }
 
   template <Team T, class Range = StepRange>
@@ -38,17 +38,15 @@ struct Lamb : detail::Moments {
                                                .m = r.states[0],
                                                .v = r.states[1],
                                                .n = r.elements,
-                                               .step = v.rate * ratio(*r.sums, v),
+                                               .sums = r.sums,
+                                               .rate = v.rate,
+                                               .least = v.trust_least,
+                                               .most = v.trust_most,
                                                .eps = v.epsilon,
                                                .decay = v.decay,
                                                .correction1 = correction(v.beta1, v.step),
                                                .correction2 = correction(v.beta2, v.step)});
     });
-  }
-
-  static double ratio(TensorSums const& tensor, StepValues const& v) {
-    if (tensor.weights == 0 || tensor.update == 0) return 1;
-    return std::clamp(std::sqrt(tensor.weights / tensor.update), v.trust_least, v.trust_most);
   }
 
  private:
@@ -58,7 +56,7 @@ struct Lamb : detail::Moments {
 
   /// Pieces are added in order, so a tensor's part has the same sum whoever computes it.
   template <Team T, class Range = StepRange>
-  static void add_moments(T const& team, Range const& r, StepValues const& v) {
+  static void add_moments(T const& team, Range const& r, StepValues const& v, bool accumulate) {
     double* const partial = r.scratch.data();
     with_weights(r, [&]<class Weights>(Weights w) {
       kernel::LambMoments<Real, Weights> const pass{.partial = partial,
@@ -75,10 +73,12 @@ struct Lamb : detail::Moments {
                                                     .correction2 = correction(v.beta2, v.step),
                                                     .gradient_scale = v.gradient_scale};
       team.run(pass);
-      for (std::int64_t k = 0; k < pass.rows(); ++k) {
-        r.sums->weights += partial[2 * k];
-        r.sums->update += partial[2 * k + 1];
-      }
+      team.run(kernel::AddInOrder{.to = r.sums,
+                                  .x = partial,
+                                  .n = pass.rows(),
+                                  .stride = 2,
+                                  .sums = 2,
+                                  .accumulate = accumulate});
     });
   }
 };

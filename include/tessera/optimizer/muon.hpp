@@ -2,7 +2,6 @@
 /// al., kellerjordan.github.io/posts/muon, 2024; Liu et al., arXiv 2502.16982.
 #pragma once
 
-#include <tessera/backend/enabled.hpp>
 #include <tessera/kernels/muon.hpp>
 #include <tessera/optimizer/adamw.hpp>
 
@@ -29,7 +28,6 @@ struct Muon {
     layout.states = states;
     layout.matrix_states = 1;
     layout.across = Across::matrices;
-    layout.product_workspace = Cpu::gemm_workspace;
   }
 
   /// Of matrices: momentum, and the update to orthogonalise.

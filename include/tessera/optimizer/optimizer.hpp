@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -27,13 +28,9 @@ struct StepValues {
   std::uint64_t seed = 0;                      // of what is drawn
 };
 
-/// Sums of squares over one rank's part of a tensor, or over all of it.
-struct TensorSums {
-  double weights = 0, update = 0;
-};
-
 /// One contiguous range: weights, gradients and states start at its first element. Of an optimizer
-/// that works across tensors it lies within one, and `prepare` sees it before `step` does.
+/// that works across tensors it lies within one, and `prepare` sees it before `step` does. What it
+/// points to is the device's: kernels of the team read and write it, the host does not.
 struct StepRange {
   DType low = DType::real;  // what weights are stored in
   void* weights = nullptr;
@@ -44,7 +41,9 @@ struct StepRange {
   std::array<bf16*, most_states> rounded_states{};  // in their place if stochastic
   kernel::Noise noise{};                            // what weights and states are rounded with
   std::int64_t elements = 0;
-  TensorSums* sums = nullptr;   // Across::sums: prepare sets the range's, step sees the tensor's
+  /// Across::sums: of squares of the weights, and of the update. prepare sets the range's two, step
+  /// sees the tensor's.
+  double* sums = nullptr;
   std::span<double> scratch{};  // of prepare
   Real* update = nullptr;       // of matrices: prepare makes it, step sees what was orthogonalised
 
@@ -111,6 +110,18 @@ void with_any_weights(Range const& r, F const& f) {
   with_weights(r, f);
 }
 
+/// Makes matrices of one shape orthogonal, by products that are planned once.
+class Orthogonalizer {
+ public:
+  Orthogonalizer() = default;
+  Orthogonalizer(Orthogonalizer const&) = delete;
+  Orthogonalizer& operator=(Orthogonalizer const&) = delete;
+  virtual ~Orthogonalizer() = default;
+  /// x = scale orthogonal(x) in place, behind what the stream has to do. workspace: what products
+  /// may use, Layout::product_workspace, then orthogonal_workspace(...) bytes.
+  virtual void run(void* queue, Real* x, double scale, std::byte* workspace) const = 0;
+};
+
 struct OptimizerTable {
   std::string_view name{};
   std::span<std::string_view const> states{};  // their names; each one number per weight
@@ -121,6 +132,8 @@ struct OptimizerTable {
   std::span<std::string_view const> matrix_states{};  // of what it orthogonalises, in their place
   double (*update_scale)(std::int64_t rows,
                          std::int64_t cols) = nullptr;  // of an orthogonal update
+  std::unique_ptr<Orthogonalizer> (*orthogonalizer)(std::int64_t rows,
+                                                    std::int64_t cols) = nullptr;  // of matrices
 };
 
 }  // namespace tessera::inline TESSERA_SETTING

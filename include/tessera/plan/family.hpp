@@ -24,7 +24,7 @@ enum class Family : std::uint8_t {
   exchange,   // other domains' parts of a gradient
   losses,     // of each micro-batch, and of samples what each counts
   norms,      // sums of squares, losses and tokens of every rank
-  sums,       // of squares over every rank's parts of tensors
+  sums,       // of squares over every rank's parts of tensors, and over all
   update      // of a layer's matrices, whole, while it is orthogonalised
 };
 inline constexpr int families = int(Family::update) + 1;
@@ -227,7 +227,7 @@ constexpr Sized sized(Plan const& p, Family family) {
     case Family::norms: return {Arena::host, aligned(Bytes(sizeof(StepSums)) * p.mesh.data)};
     case Family::sums:
       if (p.layout.across != Across::sums) return {};
-      return {Arena::host, aligned(tensor_sums(p.facts) * p.mesh.data)};
+      return {Arena::own, aligned(tensor_sums(p.facts) * (p.mesh.data + 1))};
     case Family::update: return {own ? domain : Arena::own, largest_update(p)};
   }
   return {};

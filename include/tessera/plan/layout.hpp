@@ -36,7 +36,7 @@ struct Layout {
   int states = 0;                   // optimizer states per weight
   Across across = Across::nothing;  // of the optimizer
   int matrix_states = 0;            // per weight of its matrices, in place of states
-  Bytes product_workspace = 0;      // of its matrix products
+  Bytes product_workspace = 0;      // of its matrix products on the backend; Trainer sets it
   std::array<std::string_view, most_frozen> frozen{};
   int frozen_count = 0;
   std::array<std::string_view, most_full> full{};  // patterns of what stays real

@@ -132,7 +132,7 @@ class Placement {
   }
   /// A rank's place in the table of norms and losses.
   constexpr Bytes norms(int rank) const { return rank * Bytes(sizeof(StepSums)); }
-  /// A rank's sums over its parts of tensors.
+  /// A rank's sums over its parts of tensors; behind the last rank's, those of all ranks.
   constexpr Bytes sums(int rank) const { return rank * tensor_sums(p_.facts); }
 
  private:

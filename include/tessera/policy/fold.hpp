@@ -26,12 +26,6 @@ template <bool Agree>
 struct GraphsNeedGpu {
   static_assert(Agree, "Graphs: only work on a GPU can be captured; add On<Cuda> or leave it out");
 };
-template <class Optimizer, bool Can>
-struct OptimizerRunsOnGpu {
-  static_assert(Can,
-                "On<Cuda>: this optimizer takes sums or products over whole tensors on the host; "
-                "use AdamW, Adam, Sgd, Adagrad or Lion there");
-};
 template <int Batches>
 struct BatchIsGiven {
   static_assert(Positive<Batches>,
@@ -126,10 +120,14 @@ constexpr bool prepares() {
   };
 }
 template <class P>
-constexpr bool prepared() {
+constexpr Across across() {
   Layout layout;
   P::set(layout);
-  return layout.across == Across::nothing || prepares<P>();
+  return layout.across;
+}
+template <class P>
+constexpr bool prepared() {
+  return across<P>() == Across::nothing || prepares<P>();
 }
 
 template <class... P>
@@ -153,15 +151,6 @@ constexpr Layout all_set() {
   split_samples(layout);
   return layout;
 }
-struct NoOptimizer {};
-/// The first one, for a rule to name.
-template <class... P>
-struct FirstOptimizer : std::type_identity<NoOptimizer> {};
-template <class P, class... Rest>
-struct FirstOptimizer<P, Rest...>
-    : std::conditional_t<optimizes<P>(), std::type_identity<P>, FirstOptimizer<Rest...>> {};
-template <class... P>
-using OptimizerAmong = typename FirstOptimizer<P...>::type;
 
 template <bool IsStrict, Reduction Reduce, Across A>
 struct StrictAgrees : rule::StrictReducesOnce<(IsStrict && Reduce == Micro)>,
@@ -173,8 +162,6 @@ struct Agree
       rule::AccumulateOrGlobalBatch<named<P...>("Accumulate"), named<P...>("GlobalBatch")>,
       StrictAgrees<(all_set<P...>().strict > 0), all_set<P...>().reduce, all_set<P...>().across>,
       rule::GraphsNeedGpu<!all_set<P...>().graphs || all_set<P...>().gpu>,
-      rule::OptimizerRunsOnGpu<OptimizerAmong<P...>,
-                               !all_set<P...>().gpu || all_set<P...>().across == Across::nothing>,
       rule::StochasticRoundingOfBf16<stored<P...>(), named<P...>("StochasticRounding") == 0 ||
                                                          stored<P...>() == DType::bf16>,
       rule::FrozenAtMost<named<P...>("Frozen"), most_frozen>,

@@ -201,7 +201,7 @@ class Executor {
       case Do::exchange: exchange(p); break;
       case Do::prepare: update_.prepare(p, in, values_); break;
       case Do::exchange_sums:
-        device_.exchange(memory_.sums(0), int(tensor_sums(p.facts) / Bytes(sizeof(double))));
+        device_.exchange_sums(memory_.sums(0), int(tensor_sums(p.facts) / Bytes(sizeof(double))));
         break;
       case Do::gather_update:
         device_.gather(reinterpret_cast<std::byte*>(memory_.update()),

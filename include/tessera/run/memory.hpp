@@ -96,7 +96,7 @@ class Memory {
   }
   /// Of the layer of matrices whose turn it is, whole.
   Real* update() { return reinterpret_cast<Real*>(at(Family::update)); }
-  /// A rank's sums over its parts of tensors, two for each.
+  /// A rank's sums over its parts of tensors, two for each; behind the last rank's, those of all.
   double* sums(int rank) { return reinterpret_cast<double*>(at(Family::sums) + place_.sums(rank)); }
 
  private:

@@ -1,7 +1,6 @@
 /// The optimizer at work on what a rank steps of a flat's layer.
 #pragma once
 
-#include <tessera/optimizer/newton_schulz.hpp>
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/run/groups.hpp>
 #include <tessera/run/memory.hpp>
@@ -12,15 +11,8 @@ class Update {
  public:
   Update(int rank, Memory& memory, OptimizerTable const& optimizer, Groups const& groups)
       : rank_(rank), memory_(memory), optimizer_(optimizer), groups_(groups) {
-    Bytes const room = memory.place().of(Family::workspace).bytes - Cpu::gemm_workspace;
-    for (MatrixInfo const& m : memory.plan().facts.matrices) {
-      if (orthogonal_workspace(m, sizeof(Real)) > room)
-        throw Error(std::string(optimizer.name) +
-                        "::set(Layout&) leaves matrix products too little room; set "
-                        "layout.product_workspace to Cpu::gemm_workspace",
-                    true);
-      if (!find(m)) shapes_.emplace_back(m.rows, m.cols);
-    }
+    for (MatrixInfo const& m : memory.plan().facts.matrices)
+      if (!find(m)) shapes_.push_back({m.rows, m.cols, optimizer.orthogonalizer(m.rows, m.cols)});
   }
 
   /// Sums are over parts of tensors, as ranks own them, also where this rank steps all of them: in
@@ -37,11 +29,8 @@ class Update {
     for (int k = own ? rank_ : 0; k < (own ? rank_ + 1 : p.mesh.data); ++k)
       each(p, in, values, {k * part, (k + 1) * part},
            [&](StepRange& range, StepValues const& v, int tensor) {
-             TensorSums sums;
-             range.sums = &sums;
+             range.sums = memory_.sums(k) + 2 * (sum_entry(p, in.flat, in.layer) + tensor);
              optimizer_.prepare(memory_.device().queue(), range, v);
-             double* const to = memory_.sums(k) + 2 * (sum_entry(p, in.flat, in.layer) + tensor);
-             to[0] = sums.weights, to[1] = sums.update;
            });
   }
 
@@ -52,22 +41,17 @@ class Update {
       MatrixInfo const& x = p.facts.matrices[std::size_t(m)];
       if (x.flat != in.flat || orthogonalizer(p.facts, m, ranks) != rank_ % ranks) continue;
       double const scale = optimizer_.update_scale ? optimizer_.update_scale(x.rows, x.cols) : 1;
-      find(x)->run(memory_.update() + x.offset, scale, memory_.at(Family::workspace));
+      find(x)->run(memory_.device().queue(), memory_.update() + x.offset, scale,
+                   memory_.at(Family::workspace));
     }
   }
 
   void step(Plan const& p, Instruction const& in, StepValues const& values) {
     if (p.runs(in.flat)) return add_changes(p, in);
-    bool const sums = p.layout.across == Across::sums;
+    double* const sums = p.layout.across == Across::sums ? add_sums(p, in) : nullptr;
     each(p, in, values, stepped(p, in.flat),
          [&](StepRange& range, StepValues const& v, int tensor) {
-           TensorSums all;
-           range.sums = &all;
-           for (int k = 0; k < p.mesh.data && sums; ++k) {
-             double const* const at =
-                 memory_.sums(k) + 2 * (sum_entry(p, in.flat, in.layer) + tensor);
-             all.weights += at[0], all.update += at[1];
-           }
+           if (sums) range.sums = sums + 2 * tensor;
            optimizer_.step(memory_.device().queue(), range, v);
          });
   }
@@ -80,6 +64,16 @@ class Update {
       memory_.device().add_change(static_cast<Real*>(range.weights), range.gradients,
                                   range.elements, share);
     });
+  }
+
+  /// Of each tensor of a layer, two: those of all ranks' parts, in rank order.
+  double* add_sums(Plan const& p, Instruction const& in) {
+    std::int64_t const first = 2 * sum_entry(p, in.flat, in.layer),
+                       count = 2 * p.facts.flats[std::size_t(in.flat)].tensors;
+    double* const all = memory_.sums(p.mesh.data) + first;
+    memory_.device().add_rows(all, count, memory_.sums(0) + first, p.mesh.data,
+                              tensor_sums(p.facts) / Bytes(sizeof(double)));
+    return all;
   }
 
   struct Elements {
@@ -134,9 +128,9 @@ class Update {
     else
       range.states[std::size_t(s)] = reinterpret_cast<Real*>(at) + from;
   }
-  NewtonSchulz const* find(MatrixInfo const& m) const {
-    for (NewtonSchulz const& s : shapes_)
-      if (s.is(m.rows, m.cols)) return &s;
+  Orthogonalizer const* find(MatrixInfo const& m) const {
+    for (Shaped const& s : shapes_)
+      if (s.rows == m.rows && s.cols == m.cols) return s.orthogonalizer.get();
     return nullptr;
   }
   std::span<double> scratch(Plan const& p) {
@@ -144,11 +138,16 @@ class Update {
             std::size_t(p.facts.workspace) / sizeof(double)};
   }
 
+  struct Shaped {
+    std::int64_t rows, cols;
+    std::unique_ptr<Orthogonalizer> orthogonalizer;
+  };
+
   int rank_;
   Memory& memory_;
   OptimizerTable optimizer_;
   Groups const& groups_;
-  std::vector<NewtonSchulz> shapes_;  // of matrices, each once
+  std::vector<Shaped> shapes_;  // of matrices, each once
 };
 
 }  // namespace tessera::inline TESSERA_SETTING

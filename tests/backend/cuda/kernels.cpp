@@ -322,6 +322,19 @@ TEST_CASE_TEMPLATE("squares of elements", T, EACH_TYPE) {
     });
 }
 
+TEST_CASE("sums in order") {
+  for (std::int64_t const n : {1, 2, 1024, 1025, 5000})
+    for (bool const accumulate : {false, true})
+      same_on_both([&](Operands& o) {
+        return AddInOrder{.to = o.some<double>(3),
+                          .x = o.some<double>(3 * n),
+                          .n = n,
+                          .stride = 3,
+                          .sums = 2,
+                          .accumulate = accumulate};
+      });
+}
+
 TEST_CASE("exact sums, whose bits are those of any number of rows") {
   for (std::int64_t const n : counts)
     for (std::int64_t const rows : {1, 7, 64}) {

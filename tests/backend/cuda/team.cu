@@ -42,9 +42,9 @@ void launch_stored_as_computed(CudaTeam team) {
          Rope<T, RopeLayout::interleaved>, EmbeddingForward<T>, EmbeddingBackward<T>,
          EmbeddingRuns<T>, Clear<T>, PositionForward<T>, PositionBackward<T>, CrossEntropy<T>,
          TotalLoss<T>, Adam<T>, AdamW<T>, Sgd<T>, Adagrad<T>, LambMoments<T>, LambStep<T>, Lion<T>,
-         MuonMomentum<T>, MuonStep<T>, Quadratic<T>, SquaredSum<T>, AddChange<T>, Attention<T>,
-         AttentionInput<T>, AttentionByQuery<T>, AttentionQueryGradient<T>, AttentionKeyGradient<T>,
-         SumParts<T>, SumInOrder<T>>(team);
+         MuonMomentum<T>, MuonStep<T>, Normalize<T>, Stretch<T>, Quadratic<T>, SquaredSum<T>,
+         AddChange<T>, Attention<T>, AttentionInput<T>, AttentionByQuery<T>,
+         AttentionQueryGradient<T>, AttentionKeyGradient<T>, SumParts<T>, SumInOrder<T>>(team);
 }
 
 template <class Low, class Weights>
@@ -79,8 +79,8 @@ void launch_all(CudaTeam team, View<float> y) {
   launch_stored_in_16_bits<bf16, kernel::Split>(team);
   launch_stored_in_16_bits<fp16, kernel::Master>(team);
   launch_rounded(team);
-  launch<kernel::Documents, kernel::SumExactly, kernel::AddSums, kernel::Indices<std::int32_t>>(
-      team);
+  launch<kernel::Documents, kernel::SumExactly, kernel::AddSums, kernel::Indices<std::int32_t>,
+         kernel::AddInOrder>(team);
   team.each(y.count(), Fill{y});
 }
 
