@@ -29,6 +29,7 @@
 #include <tessera/policy/samples.hpp>
 #include <tessera/policy/stochastic_rounding.hpp>
 #include <tessera/policy/strict.hpp>
+#include <tessera/policy/unordered_reduce.hpp>
 #include <tessera/policy/zero.hpp>
 
 // How it is trained.

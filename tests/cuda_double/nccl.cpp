@@ -149,29 +149,32 @@ bool agree(ncclComm& comm, int tag, Called const& mine) {
   return true;
 }
 
-/// out[i] = the sum over ranks of in[rank * n + i], in rank order, in Sum.
+/// out[i] = the sum over ranks of in[rank * n + i], in Sum, as a ring adds: what travels begins at
+/// the rank behind `last`, where it ends.
 template <class T, class Sum = T>
-bool sum(std::byte const* in, std::byte* out, std::size_t n, int ranks) {
+bool sum(std::byte const* in, std::byte* out, std::size_t n, int ranks, int last) {
   for (std::size_t i = 0; i < n; ++i) {
     Sum total{};
-    for (int r = 0; r < ranks; ++r) {
+    for (int k = 0; k < ranks; ++k) {
       T x;
-      std::memcpy(&x, in + (std::size_t(r) * n + i) * sizeof x, sizeof x);
-      total = r == 0 ? Sum(x) : total + Sum(x);
+      std::size_t const r = std::size_t((last + 1 + k) % ranks);
+      std::memcpy(&x, in + (r * n + i) * sizeof x, sizeof x);
+      total = k == 0 ? Sum(x) : total + Sum(x);
     }
     T const stored = T(total);
     std::memcpy(out + i * sizeof stored, &stored, sizeof stored);
   }
   return true;
 }
-bool sum_of(ncclDataType_t type, std::byte const* in, std::byte* out, std::size_t n, int ranks) {
+bool sum_of(ncclDataType_t type, std::byte const* in, std::byte* out, std::size_t n, int ranks,
+            int last) {
   switch (type) {
-    case ncclFloat32: return sum<float>(in, out, n, ranks);
-    case ncclFloat64: return sum<double>(in, out, n, ranks);
-    case ncclInt32: return sum<std::int32_t>(in, out, n, ranks);
-    case ncclInt64: return sum<std::int64_t>(in, out, n, ranks);
-    case ncclBfloat16: return sum<tessera::bf16, float>(in, out, n, ranks);
-    case ncclFloat16: return sum<tessera::fp16, float>(in, out, n, ranks);
+    case ncclFloat32: return sum<float>(in, out, n, ranks, last);
+    case ncclFloat64: return sum<double>(in, out, n, ranks, last);
+    case ncclInt32: return sum<std::int32_t>(in, out, n, ranks, last);
+    case ncclInt64: return sum<std::int64_t>(in, out, n, ranks, last);
+    case ncclBfloat16: return sum<tessera::bf16, float>(in, out, n, ranks, last);
+    case ncclFloat16: return sum<tessera::fp16, float>(in, out, n, ranks, last);
     default: return false;
   }
 }
@@ -381,23 +384,23 @@ ncclResult_t ncclAllGather(void const* from, void* to, std::size_t count, ncclDa
 }
 ncclResult_t ncclReduceScatter(void const* from, void* to, std::size_t count, ncclDataType_t type,
                                ncclRedOp_t op, ncclComm_t comm, cudaStream_t stream) {
-  if (op != ncclSum) return ncclInvalidArgument;
+  if (op != ncclSum || size_of(type) == 0) return ncclInvalidArgument;
   std::size_t const bytes = count * size_of(type);
   return collective("ncclReduceScatter", {reduce_scatter, type, op, std::int64_t(count)}, comm,
                     stream, from, bytes, true, [=](std::byte const* values) {
                       std::vector<std::byte> total(bytes);
-                      sum_of(type, values, total.data(), count, comm->size);
+                      sum_of(type, values, total.data(), count, comm->size, comm->rank);
                       put(to, total.data(), bytes, "ncclReduceScatter");
                     });
 }
 ncclResult_t ncclAllReduce(void const* from, void* to, std::size_t count, ncclDataType_t type,
                            ncclRedOp_t op, ncclComm_t comm, cudaStream_t stream) {
-  if (op != ncclSum) return ncclInvalidArgument;
+  if (op != ncclSum || size_of(type) == 0) return ncclInvalidArgument;
   std::size_t const bytes = count * size_of(type);
   return collective("ncclAllReduce", {all_reduce, type, op, std::int64_t(count)}, comm, stream,
                     from, bytes, false, [=](std::byte const* values) {
                       std::vector<std::byte> total(bytes);
-                      sum_of(type, values, total.data(), count, comm->size);
+                      sum_of(type, values, total.data(), count, comm->size, comm->size - 1);
                       put(to, total.data(), bytes, "ncclAllReduce");
                     });
 }

@@ -128,6 +128,20 @@ TEST_CASE("16-bit storage") {
   same_bits(rounded, trained<Gpu, Zero<3>, Precision<bf16>, StochasticRounding>());
 }
 
+TEST_CASE("NCCL's own reduce: the losses of cores, and the same bits in every run") {
+  Trained const step = trained<Gpu, Zero<1>, UnorderedReduce>();
+  close(step, trained<Zero<1>>(), 1e-5);
+  same_bits(step, trained<Gpu, Zero<1>, UnorderedReduce>());
+  same_bits(step, trained<Gpu, Zero<0>, UnorderedReduce, Graphs>());
+  // Two ranks have one sum, in whatever order.
+  bool const same = step.values == trained<Gpu, Zero<1>>().values;
+  CHECK(same == (world().size() < 3));
+  Trained const micro = trained<Gpu, Accumulate<3>, Zero<3>, UnorderedReduce>();
+  close(micro, trained<Accumulate<3>, Zero<3>>(), 1e-5);
+  same_bits(micro, trained<Gpu, Accumulate<3>, Zero<3>, UnorderedReduce>());
+  same_bits(micro, trained<Gpu, Accumulate<3>, Zero<0>, Reduce<Micro>, UnorderedReduce>());
+}
+
 TEST_CASE("Strict") {
   Trained const strict = trained<Gpu, Strict<>, Accumulate<2>, Zero<0>>();
   close(strict, trained<Strict<>, Accumulate<2>, Zero<0>>(), 1e-5);

@@ -43,5 +43,13 @@ TEST_CASE("plans read as before") {
   check_golden("plan_across_matrices.txt",
                render(toy::plan(1, {4, 2}, Step, 1, 3, Across::matrices)));
   check_golden("plan_strict.txt", render(toy::strict_plan(1, {4, 2}, 8, 2)));
+  check_golden("plan_gpu_unordered.txt", render(toy::gpu_plan(2, {.data = 4}, true)));
   check_golden("plan_evaluate.txt", render(evaluate_plan(toy::plan(3, {4, 2}, Micro, 2), 3)));
+}
+
+TEST_CASE("a plan on GPUs says who sums gradients") {
+  std::string const ordered = render(toy::gpu_plan(2, {.data = 4}, false));
+  CHECK(ordered.find("reduce      parts of ranks are exchanged, and added in rank order\n") !=
+        std::string::npos);
+  CHECK(render(toy::gpu_plan(2, {.data = 1}, false)).find("rank order") == std::string::npos);
 }

@@ -70,6 +70,14 @@ constexpr Plan plan(int zero, Mesh mesh, Reduction reduce = Reduction::automatic
   return make_plan(facts(layers), l, mesh);
 }
 
+/// On GPUs: every rank is a domain.
+constexpr Plan gpu_plan(int zero, Mesh mesh, bool unordered) {
+  Layout l = layout(zero);
+  l.gpu = true;
+  l.unordered = unordered;
+  return make_plan(facts(), l, mesh);
+}
+
 /// Of samples, one a micro-batch.
 constexpr Plan strict_plan(int zero, Mesh mesh, int micros, int group = 1) {
   Layout l = layout(zero, Step, micros);

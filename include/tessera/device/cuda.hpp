@@ -116,6 +116,14 @@ class CudaDevice final : public Device {
               std::span<Real> exchange) override {
     Real* const whole = buffers(0);
     Bytes const bytes = part * Bytes(sizeof(Real)), others = (ranks_ - 1) * bytes;
+    traffic_.reduced.count(others, others);
+    if (unordered_) {
+      Real* const sum = accumulate ? whole + rank_ * part : out;
+      nccl_.reduce_scatter(whole, sum, part, streams_.current());
+      if (accumulate)
+        sum_in_order(out, part, 2, [&](int k) -> Real const* { return k == 0 ? out : sum; });
+      return;
+    }
     if (Bytes(exchange.size_bytes()) < others)
       throw Error("reduce: the exchange buffer holds " + std::to_string(exchange.size_bytes()) +
                   " bytes of " + std::to_string(others) + "; a bug in the plan");
@@ -132,7 +140,6 @@ class CudaDevice final : public Device {
                                       .rank = rank_,
                                       .ranks = ranks_,
                                       .accumulate = accumulate});
-    traffic_.reduced.count(others, others);
   }
   void gather_gradient(Real* whole, std::int64_t part, Buffers shares) override {
     Bytes const bytes = part * Bytes(sizeof(Real));
@@ -201,6 +208,7 @@ class CudaDevice final : public Device {
       : rank_(world.rank()),
         ranks_(world.size()),
         crowded_(world.crowded()),
+        unordered_(plan.layout.unordered),
         watch_(world),
         messages_(world, watch_, 1),
         gpu_(world, place.private_bytes()),
@@ -248,7 +256,7 @@ class CudaDevice final : public Device {
   }
 
   int rank_, ranks_;
-  bool crowded_;
+  bool crowded_, unordered_;
   Watch watch_;
   Messages messages_;
   cuda::Gpu gpu_;

@@ -75,7 +75,8 @@ class Device {
   /// Own part of `whole` from the rank's share, before a gather.
   virtual void place(std::byte* to, std::byte const* from, Bytes bytes) = 0;
   /// out = sum of part k of every rank's buffer by halves: the same bits in every domain size.
-  /// accumulate: out = out + that sum. out may be part k of the own buffer.
+  /// accumulate: out = out + that sum. out may be part k of the own buffer. An unordered plan's
+  /// sum is in any order, may leave part k of the own buffer changed, and has no exchange.
   /// exchange  room for (D - s) parts · part  in elements
   virtual void reduce(Real* out, bool accumulate, std::int64_t part, Buffers buffers,
                       std::span<Real> exchange) = 0;

@@ -157,6 +157,8 @@ constexpr void each_access(Plan const& p, Buffers const& b, Instruction const& i
     case Do::reduce:
       f(Access{slots ? b.gradient_slot(flat, in.flat, in.gradient_slot) : gradient,
                Reach::each_mine, false});
+      if (slots && p.layout.unordered)  // a sum to be added to the share, in the part's place
+        f(Access{b.gradient_slot(flat, in.flat, in.gradient_slot), Reach::own, true});
       f(Access{gradient, Reach::own, true});
       break;
     case Do::gather_gradient:

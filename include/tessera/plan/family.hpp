@@ -222,7 +222,8 @@ constexpr Sized sized(Plan const& p, Family family) {
       return {Arena::own, aligned(most < p.facts.workspace ? p.facts.workspace : most)};
     case Family::batch: return {Arena::own, aligned(p.facts.batch)};
     case Family::exchange:
-      return {Arena::own, d ? (p.mesh.data - p.mesh.domain) * largest_part(p) : 0};
+      return {Arena::own,
+              d && !p.layout.unordered ? (p.mesh.data - p.mesh.domain) * largest_part(p) : 0};
     case Family::losses: return {Arena::host, aligned(p.micros * p.facts.losses() * p.layout.real)};
     case Family::norms: return {Arena::host, aligned(Bytes(sizeof(StepSums)) * p.mesh.data)};
     case Family::sums:

@@ -30,6 +30,7 @@ struct Layout {
   bool clip = false;
   bool gpu = false;                 // where it runs: on a GPU, or on cores
   bool graphs = false;              // passes are captured once and replayed
+  bool unordered = false;           // NCCL sums gradients, in an order of its own
   DType low = DType::real;          // what weights and activations are stored in
   bool stochastic = false;          // weights and states are rounded to it at random
   Bytes real = sizeof(Real);        // of a gradient

@@ -189,6 +189,7 @@ inline std::string render(Plan const& p) {
                  : "") +
           (p.layout.clip ? ", ClipNorm" : "") + (p.layout.gpu ? ", On<Cuda>" : "") +
           (p.layout.graphs ? ", Graphs" : "") +
+          (train && p.layout.unordered ? ", UnorderedReduce" : "") +
           (train && p.layout.strict > 0 ? ", Strict<" + std::to_string(p.layout.strict) + ">"
                                         : ""));
   detail::render_precision(p, out);
@@ -199,6 +200,10 @@ inline std::string render(Plan const& p) {
     detail::line(
         out, "gradients   of " + detail::count(p.tree().leaf, "sample") + " added in order, then " +
                  detail::count(p.tree().leaves * p.mesh.data, "such sum") + " by a binary tree");
+  if (train && p.layout.gpu && p.sharded())
+    detail::line(out, p.layout.unordered
+                          ? "reduce      sums over ranks by NCCL, in an order of its own"
+                          : "reduce      parts of ranks are exchanged, and added in rank order");
   out += "\n";
   detail::line(out, "    " + detail::column("what", 15) + detail::column("of", 12) +
                         detail::right("times", 7) + detail::right("payload", 10) +

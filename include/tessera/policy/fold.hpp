@@ -26,6 +26,11 @@ template <bool Agree>
 struct GraphsNeedGpu {
   static_assert(Agree, "Graphs: only work on a GPU can be captured; add On<Cuda> or leave it out");
 };
+template <bool Agree>
+struct UnorderedReduceNeedsGpu {
+  static_assert(Agree,
+                "UnorderedReduce: NCCL sums what lies on GPUs; add On<Cuda> or leave it out");
+};
 template <int Batches>
 struct BatchIsGiven {
   static_assert(Positive<Batches>,
@@ -152,16 +157,24 @@ constexpr Layout all_set() {
   return layout;
 }
 
-template <bool IsStrict, Reduction Reduce, Across A>
+template <bool IsStrict, Reduction Reduce, bool Unordered, Across A>
 struct StrictAgrees : rule::StrictReducesOnce<(IsStrict && Reduce == Micro)>,
+                      rule::StrictReducesInOrder<(IsStrict && Unordered)>,
                       rule::StrictTakesNoSums<(IsStrict && A == Across::sums)> {};
 template <class... P>
 struct Agree
     : rule::BatchIsGiven<named<P...>("Batch")>,
       rule::OneOptimizer<(0 + ... + int(optimizes<P>()))>,
       rule::AccumulateOrGlobalBatch<named<P...>("Accumulate"), named<P...>("GlobalBatch")>,
-      StrictAgrees<(all_set<P...>().strict > 0), all_set<P...>().reduce, all_set<P...>().across>,
+      StrictAgrees<(all_set<P...>().strict > 0), all_set<P...>().reduce, all_set<P...>().unordered,
+                   all_set<P...>().across>,
       rule::GraphsNeedGpu<!all_set<P...>().graphs || all_set<P...>().gpu>,
+<<<<<<< HEAD
+=======
+      rule::UnorderedReduceNeedsGpu<!all_set<P...>().unordered || all_set<P...>().gpu>,
+      rule::OptimizerRunsOnGpu<OptimizerAmong<P...>,
+                               !all_set<P...>().gpu || all_set<P...>().across == Across::nothing>,
+>>>>>>> nccl-modes
       rule::StochasticRoundingOfBf16<stored<P...>(), named<P...>("StochasticRounding") == 0 ||
                                                          stored<P...>() == DType::bf16>,
       rule::FrozenAtMost<named<P...>("Frozen"), most_frozen>,

@@ -18,6 +18,12 @@ struct StrictReducesOnce {
       "Strict adds the samples of a rank before those of other ranks, which Reduce<Micro> "
       "does not; leave one of them out");
 };
+template <bool Unordered>
+struct StrictReducesInOrder {
+  static_assert(!Unordered,
+                "Strict adds ranks in an order that no layout changes, which UnorderedReduce does "
+                "not; leave one of them out");
+};
 template <bool Sums>
 struct StrictTakesNoSums {
   static_assert(
@@ -37,8 +43,9 @@ struct StrictTakesNoSums {
 ///           of its own, added in the order of the segments
 /// Bytes     log2(samples of a rank / Group) more buffers of gradients
 /// Refuses   Group below 1 (rule::StrictGroupIsPositive), Reduce<Micro> (rule::StrictReducesOnce),
-///           optimizers that need sums over tensors (rule::StrictTakesNoSums); at run time data
-///           ranks that do not divide the number of groups
+///           UnorderedReduce (rule::StrictReducesInOrder), optimizers that need sums over tensors
+///           (rule::StrictTakesNoSums); at run time data ranks that do not divide the number of
+///           groups
 template <int Group = 1>
 struct Strict : rule::StrictGroupIsPositive<Group> {
   static constexpr std::string_view name = "Strict";

@@ -16,6 +16,7 @@
 
 #include <exception>
 #include <string>
+#include <type_traits>
 
 namespace tessera::inline TESSERA_SETTING::cuda {
 
@@ -48,6 +49,16 @@ class Nccl {
   /// `bytes` of every rank, in rank order. mine may lie in its place in all.
   void all_gather(std::byte const* mine, std::byte* all, Bytes bytes, cudaStream_t stream) {
     issue(ncclAllGather(mine, all, std::size_t(bytes), ncclInt8, comm_, stream), "ncclAllGather");
+  }
+
+  /// to = the sum of part k of every rank's `whole`, in an order of NCCL's. It may be part k of the
+  /// own one: k is the own rank.
+  template <class T>
+  void reduce_scatter(T const* whole, T* to, std::int64_t part, cudaStream_t stream) {
+    constexpr ncclDataType_t type = std::is_same_v<T, double> ? ncclFloat64 : ncclFloat32;
+    static_assert(std::is_same_v<T, double> || std::is_same_v<T, float>);
+    issue(ncclReduceScatter(whole, to, std::size_t(part), type, ncclSum, comm_, stream),
+          "ncclReduceScatter");
   }
 
   /// to(r) goes to every other rank r, and what r sends arrives in from(r).
@@ -114,6 +125,8 @@ class Nccl {
 #else
 
   void all_gather(std::byte const*, std::byte*, Bytes, cudaStream_t) {}
+  template <class T>
+  void reduce_scatter(T const*, T*, std::int64_t, cudaStream_t) {}
   template <class To, class From>
   void exchange(To const&, From const&, Bytes, cudaStream_t) {}
   void check() {}
