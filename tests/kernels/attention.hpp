@@ -76,6 +76,49 @@ struct Attending {
         }
     return y;
   }
+
+  /// The gradient in qkv of sum(dy y), y as it was stored: how it was rounded is no error here.
+  template <class T>
+  std::vector<double> gradient(std::vector<T> const& qkv, std::vector<T> const& dy,
+                               std::vector<T> const& y) const {
+    AttentionShape const& s = shape;
+    auto dqkv = std::vector<double>(std::size_t(inputs()));
+    double const scale = 1 / std::sqrt(double(s.width));
+    for (std::int64_t b = 0; b < s.batch; ++b)
+      for (std::int64_t h = 0; h < s.heads; ++h)
+        for (std::int64_t t = 0; t < s.tokens; ++t) {
+          auto const place = [&](std::int64_t head, std::int64_t token) {
+            return std::size_t((b * s.tokens + token) * s.packed() + head * s.width);
+          };
+          std::int64_t const key = s.heads + h / (s.heads / s.kv_heads), value = key + s.kv_heads;
+          std::size_t const q = place(h, t), width = std::size_t(s.width),
+                            up = std::size_t((b * s.tokens + t) * s.all() + h * s.width);
+          // p: weights of keys; dp: their gradients, dy v
+          std::vector<double> p(std::size_t(s.tokens)), dp(p.size());
+          double total = 0, own = 0;
+          for (std::size_t c = 0; c < width; ++c) own += double(dy[up + c]) * double(y[up + c]);
+          for (std::int64_t i = 0; i < s.tokens; ++i) {
+            if (!sees(b, t, i)) continue;
+            std::size_t const k = place(key, i), v = place(value, i), at = std::size_t(i);
+            double score = 0;
+            for (std::size_t c = 0; c < width; ++c) {
+              score += double(qkv[q + c]) * double(qkv[k + c]);
+              dp[at] += double(dy[up + c]) * double(qkv[v + c]);
+            }
+            total += p[at] = std::exp(scale * score);
+          }
+          for (std::int64_t i = 0; i < s.tokens; ++i) {
+            std::size_t const k = place(key, i), v = place(value, i), at = std::size_t(i);
+            double const weight = p[at] / total, slope = weight * (dp[at] - own) * scale;
+            for (std::size_t c = 0; c < width && weight > 0; ++c) {
+              dqkv[q + c] += slope * double(qkv[k + c]);
+              dqkv[k + c] += slope * double(qkv[q + c]);
+              dqkv[v + c] += weight * double(dy[up + c]);
+            }
+          }
+        }
+    return dqkv;
+  }
 };
 
 }  // namespace tessera::test

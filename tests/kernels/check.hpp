@@ -1,4 +1,4 @@
-/// What the tests of kernels share: tail lengths, input values, distances, thread counts.
+/// What the tests of kernels share: tail lengths, distances, thread counts.
 #pragma once
 
 #include <tessera/backend/cpu/team.hpp>
@@ -15,22 +15,12 @@
 #include <type_traits>
 #include <vector>
 
+#include "values.hpp"
+
 namespace tessera::test {
 
 /// One element, less than a vector, vectors and a tail, one round of a lane and one more, many.
 inline constexpr std::int64_t lengths[] = {1, 7, 31, 128, 129, 768, 1000};
-
-/// n values in [-2, 2); another seed, other values.
-template <class T>
-std::vector<T> values(std::int64_t n, std::uint64_t seed) {
-  std::vector<T> v(static_cast<std::size_t>(n));
-  std::uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
-  for (T& x : v) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    x = T(double(state >> 40) / double(1 << 22) - 2);
-  }
-  return v;
-}
 
 template <class T>
 View<T> view(std::vector<T>& v, Shape shape) {
