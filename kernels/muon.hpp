@@ -1,6 +1,6 @@
 /// Muon's passes over elements: momentum before matrices are orthogonalised, the step behind, and
-/// between products the polynomial and lengths. Jordan et al., kellerjordan.github.io/posts/muon, 2024;
-/// Liu et al., arXiv 2502.16982.
+/// between products the polynomial and lengths. Jordan et al., kellerjordan.github.io/posts/muon,
+/// 2024; Liu et al., arXiv 2502.16982.
 #pragma once
 
 #include <tessera/core/math.hpp>

@@ -169,12 +169,7 @@ struct Agree
       StrictAgrees<(all_set<P...>().strict > 0), all_set<P...>().reduce, all_set<P...>().unordered,
                    all_set<P...>().across>,
       rule::GraphsNeedGpu<!all_set<P...>().graphs || all_set<P...>().gpu>,
-<<<<<<< HEAD
-=======
       rule::UnorderedReduceNeedsGpu<!all_set<P...>().unordered || all_set<P...>().gpu>,
-      rule::OptimizerRunsOnGpu<OptimizerAmong<P...>,
-                               !all_set<P...>().gpu || all_set<P...>().across == Across::nothing>,
->>>>>>> nccl-modes
       rule::StochasticRoundingOfBf16<stored<P...>(), named<P...>("StochasticRounding") == 0 ||
                                                          stored<P...>() == DType::bf16>,
       rule::FrozenAtMost<named<P...>("Frozen"), most_frozen>,
