@@ -1,13 +1,16 @@
 // cuda
 // ranks: 1 2 4
 // timeout: 120
-/// Optimizers that work across tensors, on a GPU's double: the same bits in every layout, and the
-/// losses of cores.
+/// Optimizers that work across tensors, on a GPU's double: the same bits in every layout, the
+/// losses of cores, and with equal gradients their bits, or a bound where products are another's.
 #include <cuda_double/memory.hpp>
 
 #include <cmath>
 #include <vector>
 
+#include "backend/cuda/both.hpp"
+#include "backend/cuda/device.hpp"
+#include "optimizer/newton_schulz_reference.hpp"
 #include "run/small.hpp"
 
 using namespace tessera;
@@ -84,4 +87,49 @@ TEST_CASE("Lamb: every tensor's sums are the same, whoever owns its parts") {
 }
 TEST_CASE("Muon: matrices are whole, wherever parts end") {
   check<Muon>();
+}
+
+TEST_CASE("Lamb's passes: states, sums and weights of cores, however small the scratch") {
+  std::int64_t const n = 5 * 256 + 64;
+  for (bool const halves : {false, true})
+    for (std::size_t const doubles : {2, 5, 64}) {
+      auto const pass = [&](Team auto const& team, Operands& o) {
+        Halves const w(values<float>(n, 77));
+        StepRange const range{
+            .low = halves ? DType::bf16 : DType::real,
+            .weights = halves ? static_cast<void*>(o.put(w.high)) : o.some<float>(n),
+            .master = o.put(w.low),
+            .gradients = o.some<float>(n),
+            .states = {o.some<float>(n), o.positive<float>(n)},
+            .elements = n,
+            .sums = o.some<double>(2),
+            .scratch = {o.some<double>(std::int64_t(doubles)), doubles}};
+        Lamb::prepare(team, range, {.decay = 0.1});
+        Lamb::step(team, range, {.rate = 1e-2, .decay = 0.1});
+      };
+      cuda::OwnStream const stream(0);
+      Operands cores, gpu(stream.get());
+      pass(CpuTeam{}, cores);
+      pass(CudaTeam{stream.get()}, gpu);
+      gpu.fetch();
+      CHECK(cores == gpu);
+    }
+}
+
+TEST_CASE("a matrix becomes orthogonal as on cores: within 8e-5 of the iteration in double") {
+  constexpr std::int64_t shapes[][2] = {{1, 1}, {8, 8}, {5, 17}, {17, 5}, {64, 48}, {48, 192}};
+  for (auto const& [rows, cols] : shapes) {
+    CAPTURE(rows);
+    CAPTURE(cols);
+    test::Stream const stream;
+    auto const before = values<float>(rows * cols, 3);
+    test::Buffer<float> const x(before, stream);
+    cuda::DeviceMemory const workspace(
+        Cuda::gemm_workspace + orthogonal_workspace({0, 0, rows, cols}, sizeof(float)),
+        stream.get());
+    NewtonSchulz<Cuda>(rows, cols).run(stream.get(), x.get(), 3, workspace.get());
+    auto expected = newton_schulz(std::vector<double>(before.begin(), before.end()), rows, cols);
+    for (double& v : expected) v *= 3;
+    CHECK(distance(x.read(), expected) <= 3 * 8e-5);  // tests/optimizer/newton_schulz.cpp
+  }
 }

@@ -1,7 +1,7 @@
 // cuda
 // timeout: 120
 /// Every kernel that an optimizer runs, on a block's threads: the bits of a core, with every way to
-/// store weights; and what is made of several, across tensors.
+/// store weights.
 #include <tessera/kernels/adagrad.hpp>
 #include <tessera/kernels/adam.hpp>
 #include <tessera/kernels/lamb.hpp>
@@ -9,12 +9,8 @@
 #include <tessera/kernels/muon.hpp>
 #include <tessera/kernels/running.hpp>
 #include <tessera/kernels/sgd.hpp>
-#include <tessera/optimizer/lamb.hpp>
-#include <tessera/optimizer/newton_schulz.hpp>
 
-#include "../../optimizer/newton_schulz_reference.hpp"
 #include "both.hpp"
-#include "device.hpp"
 
 using namespace tessera;
 using namespace tessera::kernel;
@@ -211,50 +207,4 @@ TEST_CASE_TEMPLATE("matrices on their way to be orthogonal", T, float, double) {
       return Quadratic<T>{
           .p = o.some<T>(n * n), .s = o.some<T>(n * n), .n = n, .a = 3.4, .b = -4.7, .c = 2.0};
     });
-}
-
-TEST_CASE("Lamb's passes: states, sums and weights of cores, however small the scratch") {
-  std::int64_t const n = 5 * 256 + 64;
-  for (bool const halves : {false, true})
-    for (std::size_t const doubles : {2, 5, 64}) {
-      auto const pass = [&](Team auto const& team, Operands& o) {
-        test::Halves const w(values<float>(n, 77));
-        StepRange const range{
-            .low = halves ? DType::bf16 : DType::real,
-            .weights = halves ? static_cast<void*>(o.put(w.high)) : o.some<float>(n),
-            .master = o.put(w.low),
-            .gradients = o.some<float>(n),
-            .states = {o.some<float>(n), o.positive<float>(n)},
-            .elements = n,
-            .sums = o.some<double>(2),
-            .scratch = {o.some<double>(std::int64_t(doubles)), doubles}};
-        Lamb::prepare(team, range, {.decay = 0.1});
-        Lamb::step(team, range, {.rate = 1e-2, .decay = 0.1});
-      };
-      cuda::OwnStream const stream(0);
-      Operands cores, gpu(stream.get());
-      pass(CpuTeam{}, cores);
-      pass(CudaTeam{stream.get()}, gpu);
-      gpu.fetch();
-      CHECK(cores == gpu);
-    }
-}
-
-TEST_CASE("a matrix becomes orthogonal as on cores: within 8e-5 of the iteration in double") {
-  constexpr std::int64_t shapes[][2] = {{1, 1}, {8, 8}, {5, 17}, {17, 5}, {64, 48}, {48, 192}};
-  for (auto const& [rows, cols] : shapes) {
-    CAPTURE(rows);
-    CAPTURE(cols);
-    test::Stream const stream;
-    auto const before = values<float>(rows * cols, 3);
-    test::Buffer<float> const x(before, stream);
-    cuda::DeviceMemory const workspace(
-        Cuda::gemm_workspace + orthogonal_workspace({0, 0, rows, cols}, sizeof(float)),
-        stream.get());
-    NewtonSchulz<Cuda>(rows, cols).run(stream.get(), x.get(), 3, workspace.get());
-    auto expected =
-        test::newton_schulz(std::vector<double>(before.begin(), before.end()), rows, cols);
-    for (double& v : expected) v *= 3;
-    CHECK(test::distance(x.read(), expected) <= 3 * 8e-5);  // tests/optimizer/newton_schulz.cpp
-  }
 }
