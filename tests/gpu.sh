@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# On a machine with a GPU: does it learn what cores learn? Needs nvcc and a driver; no MPI, no
-# network, no other library.
+# On a machine with a GPU: does it learn what cores learn, does every kernel compute what it should,
+# and how well do the heaviest use it? Needs nvcc and a driver; no MPI, no network, no other
+# library.
 #
 #   tests/gpu.sh          builds for the GPU that is here, in build-gpu/; a line per check
 #
-# The last line is `N passed, M failed`; the status is 0 only if nothing failed.
+# It ends within TESSERA_LIMIT seconds (530). What it lacks, a tool or the time, is `not run`, which
+# is never a pass. The last line is `N passed, M failed, K not run`; the status is 0 only if nothing
+# failed.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 out=${TESSERA_BUILD:-build-gpu}
+limit=${TESSERA_LIMIT:-530}
 log=$out/log
-passed=0 failed=0
+passed=0 failed=0 missing=0
 mkdir -p "$out"
 : > "$log"
 
@@ -25,30 +29,84 @@ command -v nvidia-smi > /dev/null ||
 nvidia-smi --query-gpu=name,compute_cap,memory.total,driver_version --format=csv,noheader |
   tee -a "$log"
 
-# check WORDS COMMAND...: passes if the command does. What it prints is shown.
+# tool NAME: where it is, or nothing; the toolkit has it beside nvcc
+tool() {
+  command -v "$1" || { [ -x "$(dirname "$nvcc")/$1" ] && echo "$(dirname "$nvcc")/$1"; }
+}
+not_run() {
+  missing=$((missing + 1))
+  echo "== not run: $1" | tee -a "$log"
+}
+# check MOST WORDS COMMAND...: passes if the command does, within MOST seconds. What it prints is
+# shown.
 check() {
-  local words=$1 begin=$SECONDS
-  shift
-  if "$@" > "$out/text" 2>&1; then passed=$((passed + 1)); else
+  local most=$1 words=$2 begin=$SECONDS left=$((limit - SECONDS))
+  shift 2
+  [ "$left" -gt 5 ] || {
+    not_run "$words, as the $limit s are over"
+    return
+  }
+  if timeout $((left < most ? left : most)) "$@" > "$out/text" 2>&1; then
+    passed=$((passed + 1))
+  else
+    case $? in 124) words="$words, stopped by the clock" ;; esac
     failed=$((failed + 1))
     words="FAILED: $words"
   fi
   { echo "== $words, $((SECONDS - begin)) s" && cat "$out/text"; } | tee -a "$log"
 }
 
+# All at once: each is a minute or two of one core.
 flags=(-std=c++20 -O2 -arch=native -x cu -Iinclude -Xcompiler -fopenmp --extended-lambda
   -DTESSERA_CUDA -DTESSERA_NO_MPI -DTESSERA_NO_ONEDNN)
-check "the trainer compiles" \
-  "$nvcc" "${flags[@]}" tests/gpu/losses.cpp -o "$out/losses" -lcublasLt -ldl
-check "losses, graphs and memory" "$out/losses"
-sanitizer=$(command -v compute-sanitizer || echo "$(dirname "$nvcc")/compute-sanitizer")
-if [ -x "$sanitizer" ]; then
-  for tool in memcheck racecheck; do
-    check "compute-sanitizer, $tool" timeout 200 "$sanitizer" --tool "$tool" --error-exitcode 1 \
-      "$out/losses" --short
+programs=(tests/gpu/losses tests/gpu/kernels bench/gpu)
+echo "building ${programs[*]} in $out" >&2
+for program in "${programs[@]}"; do
+  rm -f "$out/${program//\//-}"
+  timeout "$limit" "$nvcc" "${flags[@]}" "$program.cpp" -o "$out/${program//\//-}" -lcublasLt -ldl \
+    > "$out/${program//\//-}.log" 2>&1 &
+done
+wait
+losses=$out/tests-gpu-losses kernels=$out/tests-gpu-kernels step=$out/bench-gpu
+for program in "$losses" "$kernels" "$step"; do
+  check 10 "$program compiles" sh -c 'cat "$0.log" && test -x "$0"' "$program"
+done
+
+check 120 "losses, graphs and memory" "$losses"
+check 120 "kernels, products and attention beside references in double" "$kernels"
+
+# No initcheck: every byte is written before a kernel sees it, what a kernel must write as NaN.
+sanitizer=$(tool compute-sanitizer)
+for kind in memcheck racecheck; do
+  for program in "$kernels --small" "$losses --short"; do
+    words="compute-sanitizer, $kind of ${program##*-gpu-}"
+    if [ -z "$sanitizer" ]; then
+      not_run "$words, as there is no compute-sanitizer"
+    else
+      # shellcheck disable=SC2086 # a program and its argument
+      check 100 "$words" "$sanitizer" --tool "$kind" --error-exitcode 1 $program
+    fi
   done
+done
+
+# What the heaviest kernels of a step make of the GPU: figures, no pass.
+ncu=$(tool ncu) counters="counters of a step's heaviest kernels"
+left=$((limit - SECONDS))
+if [ -z "$ncu" ]; then
+  not_run "$counters, as there is no ncu"
+elif ! command -v python3 > /dev/null; then
+  not_run "$counters, as there is no python3"
+elif ! [ -x "$step" ] || [ "$left" -le 10 ]; then
+  not_run "$counters, as the step did not build or the $limit s are over"
 else
-  echo "no compute-sanitizer here: not run"
+  # shellcheck disable=SC2046 # options, a word each
+  timeout $((left < 120 ? left : 120)) "$ncu" $(python3 tests/gpu/counters.py --options) "$step" \
+    --size gpt2-124m --tokens 1024 --warmup 0 --steps 1 > "$out/counters.csv" 2>&1
+  if python3 tests/gpu/counters.py "$out/counters.csv" > "$out/text" 2>&1; then
+    { echo "== $counters" && cat "$out/text"; } | tee -a "$log"
+  else
+    not_run "$counters: $(grep -m 1 ERR "$out/counters.csv" || cat "$out/text")"
+  fi
 fi
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed, $missing not run"
 [ "$failed" -eq 0 ]

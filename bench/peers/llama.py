@@ -40,7 +40,8 @@ class Block(nn.Module):
             for part in self.qkv(self.norm1(x)).split(self.parts, dim=2)
         )
         q, k = rotated(q, cosine, sine), rotated(k, cosine, sine)
-        mixed = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
+        mixed = F.scaled_dot_product_attention(
+            q, k, v, mask, is_causal=mask is None, enable_gqa=True)
         x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
         gate, up = self.gate_up(self.norm2(x)).chunk(2, -1)
         return x + self.down(F.silu(gate) * up)
@@ -59,6 +60,7 @@ class Llama(nn.Module):
         half = size.width // size.heads // 2
         speed = 10_000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
         angle = torch.arange(size.length)[:, None] * speed
+        self.documents = bool(size.documents)
         self.register_buffer("cosine", angle.cos().float(), persistent=False)
         self.register_buffer("sine", angle.sin().float(), persistent=False)
 
@@ -66,7 +68,8 @@ class Llama(nn.Module):
         x = self.token(tokens)
         # Once, not in every block: autocast makes queries and keys this type.
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-        shared = [t.to(dtype) for t in (self.cosine, self.sine, visible(tokens))]
+        shared = [t.to(dtype) for t in (self.cosine, self.sine)]
+        shared.append(visible(tokens).to(dtype) if self.documents else None)
         for block in self.blocks:
             x = block(x, *shared)
         return F.cross_entropy(self.head(self.norm(x)).flatten(0, 1), targets.flatten())
