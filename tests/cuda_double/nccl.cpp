@@ -41,8 +41,10 @@ std::string text(Called const& c) {
 
 struct ncclComm {
   MPI_Comm ranks = MPI_COMM_NULL;
-  MPI_Request start = MPI_REQUEST_NULL;
+  MPI_Request start = MPI_REQUEST_NULL;  // of itself or of a split, and what is done behind it
+  std::function<void()> started = [] {};
   int rank = 0, size = 1;
+  bool blocking = true;
   std::atomic<ncclResult_t> state = ncclSuccess;
   std::atomic<bool> aborted = false;
   std::string last;
@@ -248,9 +250,37 @@ ncclResult_t message(char const* call, ncclComm_t comm, cudaStream_t stream, int
                      void* at, std::size_t bytes) {
   if (ncclResult_t const r = usable(comm, call); r != ncclSuccess) return r;
   if (depth == 0) return ncclInvalidUsage;  // a send alone waits for its receive
+  if (from < 0 || from >= comm->size || to < 0 || to >= comm->size) return ncclInvalidArgument;
   int const tag = tags_of_messages + comm->exchanged[{from, to}]++ % tags_of_messages;
   messages.push_back({comm, stream, from, to, tag, at, bytes, new std::vector<std::byte>(bytes)});
   return ncclSuccess;
+}
+
+std::mutex living_lock;
+std::vector<ncclComm_t> living;  // in the order they were made
+
+void forget(ncclComm_t comm) {
+  std::lock_guard const held(living_lock);
+  std::erase(living, comm);
+}
+
+/// The work that `start` begins: in the background unless the communicator blocks.
+ncclResult_t begin(ncclComm_t comm) {
+  comm->state = ncclInProgress;
+  if (!comm->blocking) return ncclInProgress;
+  ncclResult_t state = ncclInProgress;
+  while (state == ncclInProgress) ncclCommGetAsyncError(comm, &state);
+  return state;
+}
+ncclComm_t made_of(int rank, int size, bool blocking) {
+  auto* const made = new ncclComm;
+  made->rank = rank, made->size = size, made->blocking = blocking;
+  std::lock_guard const held(living_lock);
+  living.push_back(made);
+  return made;
+}
+bool blocks(ncclConfig_t const* config, bool otherwise) {
+  return config ? config->blocking != 0 : otherwise;
 }
 
 /// All messages of a group travel at once.
@@ -270,6 +300,10 @@ ncclResult_t issue_messages() {
 void cuda_double::fail_next(char const* call, ncclResult_t result, int calls_before) {
   std::lock_guard const held(injected_lock);
   injected[call] = {calls_before, result};
+}
+std::vector<ncclComm_t> cuda_double::communicators() {
+  std::lock_guard const held(living_lock);
+  return living;
 }
 void cuda_double::fail_later(ncclComm_t comm, ncclResult_t result, char const* why) {
   fail(*comm, result, why);
@@ -312,21 +346,35 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId, i
   MPI_Comm_size(MPI_COMM_WORLD, &world);
   MPI_Comm_rank(MPI_COMM_WORLD, &me);
   if (ranks != world || rank != me) return ncclInvalidArgument;
-  auto* const made = new ncclComm;
-  made->rank = rank, made->size = ranks;
-  made->state = ncclInProgress;
-  MPI_Comm_idup(MPI_COMM_WORLD, &made->ranks, &made->start);
-  *comm = made;
-  if (config && config->blocking == 0) return ncclInProgress;
-  ncclResult_t state = ncclInProgress;
-  while (state == ncclInProgress) ncclCommGetAsyncError(made, &state);
-  return state;
+  *comm = made_of(rank, ranks, blocks(config, true));
+  MPI_Comm_idup(MPI_COMM_WORLD, &(*comm)->ranks, &(*comm)->start);
+  return begin(*comm);
+}
+/// Once all ranks have called, none keeps another one waiting.
+ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* made,
+                           ncclConfig_t* config) {
+  if (ncclResult_t const r = usable(comm, "ncclCommSplit"); r != ncclSuccess) return r;
+  if (!made || (color < 0 && color != NCCL_SPLIT_NOCOLOR)) return ncclInvalidArgument;
+  *made = nullptr;
+  comm->started = [=, blocking = blocks(config, comm->blocking)] {
+    MPI_Comm ranks = MPI_COMM_NULL;
+    MPI_Comm_split(comm->ranks, color == NCCL_SPLIT_NOCOLOR ? MPI_UNDEFINED : color, key, &ranks);
+    if (ranks == MPI_COMM_NULL) return;
+    int rank = 0, size = 0;
+    MPI_Comm_rank(ranks, &rank);
+    MPI_Comm_size(ranks, &size);
+    *made = made_of(rank, size, blocking);
+    (*made)->ranks = ranks;
+  };
+  MPI_Ibarrier(comm->ranks, &comm->start);
+  return begin(comm);
 }
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* state) {
   if (!comm) return ncclInvalidArgument;
   if (comm->state == ncclInProgress && comm->start != MPI_REQUEST_NULL) {
     int done = 0;
     MPI_Test(&comm->start, &done, MPI_STATUS_IGNORE);
+    if (done) comm->started();
     if (done) comm->state = ncclSuccess;
   }
   *state = comm->state;
@@ -338,6 +386,7 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   if (!comm) return ncclInvalidArgument;
   if (comm->ranks != MPI_COMM_NULL) MPI_Comm_free(&comm->ranks);
+  forget(comm);
   delete comm;
   return ncclSuccess;
 }
@@ -345,6 +394,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
   if (!comm) return ncclInvalidArgument;
   comm->aborted = true;
+  forget(comm);
   return ncclSuccess;
 }
 

@@ -195,6 +195,31 @@ TEST_CASE("ranks that do not call the same are told what both called") {
   }
 }
 
+TEST_CASE("a split: who has no color gets nothing, and keys turn ranks around") {
+  Comm c;
+  cuda::OwnStream const stream(0);
+  int const me = world().rank();
+  ncclComm_t alone = c.comm, turned = nullptr;
+  CHECK(ncclCommSplit(c.comm, me == 0 ? 3 : NCCL_SPLIT_NOCOLOR, 0, &alone, nullptr) == ncclSuccess);
+  CHECK((alone == nullptr) == (me == 1));
+  Numbers<float> mine(stream, 64, [&](std::size_t i) { return number(me, i); });
+  Numbers<float> one(stream, 64), both(stream, 128);
+  if (alone) {
+    CHECK(ncclAllGather(mine.get(), one.get(), 64, ncclFloat32, alone, stream.get()) ==
+          ncclSuccess);
+    CHECK(one.holds([&](std::size_t i) { return number(me, i); }));
+    CHECK(ncclCommDestroy(alone) == ncclSuccess);
+  }
+  CHECK(ncclCommSplit(c.comm, 0, 1 - me, &turned, nullptr) == ncclSuccess);
+  CHECK(ncclAllGather(mine.get(), both.get(), 64, ncclFloat32, turned, stream.get()) ==
+        ncclSuccess);
+  CHECK(both.holds([&](std::size_t i) { return number(1 - int(i / 64), i % 64); }));
+  CHECK(ncclCommDestroy(turned) == ncclSuccess);
+  CHECK(ncclCommSplit(c.comm, -7, 0, &turned, nullptr) == ncclInvalidArgument);
+  cuda_double::fail_next("ncclCommSplit", ncclSystemError);
+  CHECK(ncclCommSplit(c.comm, 0, me, &turned, nullptr) == ncclSystemError);
+}
+
 TEST_CASE("collectives and messages look at memory as kernels do") {
   Comm c;
   cuda::OwnStream const stream(0);

@@ -51,6 +51,7 @@ TEST_CASE("slots hold the largest turn twice and each tied flat once") {
 TEST_CASE("other domains' parts of a gradient are exchanged through one buffer") {
   static_assert(bytes(toy::plan(3, {4, 4}), Family::exchange) == 0);
   static_assert(bytes(toy::plan(3, {4, 2}), Family::exchange) == 2 * 12'800 * Bytes(sizeof(Real)));
+  static_assert(bytes(toy::gpu_plan(3, {4, 1}, true, 2), Family::exchange) == 0);
 }
 
 TEST_CASE("an optimizer across tensors has two sums of every rank's part of each, and of all") {

@@ -71,8 +71,8 @@ constexpr Plan plan(int zero, Mesh mesh, Reduction reduce = Reduction::automatic
 }
 
 /// On GPUs: every rank is a domain.
-constexpr Plan gpu_plan(int zero, Mesh mesh, bool unordered) {
-  Layout l = layout(zero);
+constexpr Plan gpu_plan(int zero, Mesh mesh, bool unordered, int micros = 1) {
+  Layout l = layout(zero, Reduction::automatic, micros);
   l.gpu = true;
   l.unordered = unordered;
   return make_plan(facts(), l, mesh);

@@ -26,6 +26,8 @@ void each_plan(F f) {
   for (int zero = 0; zero < 4; ++zero)
     for (Mesh mesh : {Mesh{1, 1}, Mesh{4, 4}, Mesh{4, 2}, Mesh{4, 1}})
       for (int micros : {1, 2, 8}) f(toy::strict_plan(zero, mesh, micros));
+  for (int zero = 0; zero < 4; ++zero)
+    for (int micros : {1, 3}) f(toy::gpu_plan(zero, {4, 1}, true, micros));
   for (Across across : {Across::sums, Across::matrices})
     for (int zero = 0; zero < 4; ++zero)
       for (Reduction mode : {Step, Micro})

@@ -14,6 +14,11 @@ struct Mesh {
 
   constexpr int ranks() const { return data * stages * tensor; }
   constexpr int domains() const { return data / domain; }
+  /// A rank's place on its data axis; and which axis that is, of as many as stages * tensor.
+  constexpr int data_index(int rank) const { return rank / tensor % data; }
+  constexpr int data_axis(int rank) const {
+    return rank / (tensor * data) * tensor + rank % tensor;
+  }
   bool operator==(Mesh const&) const = default;
 };
 

@@ -105,7 +105,7 @@ class CudaDevice final : public Device {
   }
 
   void gather(std::byte* whole, Bytes part) override {
-    nccl_.all_gather(whole + rank_ * part, whole, part, streams_.current());
+    data_.all_gather(whole + rank_ * part, whole, part, streams_.current());
     traffic_.gathered.count((ranks_ - 1) * part, (ranks_ - 1) * part);
   }
   void place(std::byte* to, std::byte const* from, Bytes bytes) override {
@@ -119,7 +119,7 @@ class CudaDevice final : public Device {
     traffic_.reduced.count(others, others);
     if (unordered_) {
       Real* const sum = accumulate ? whole + rank_ * part : out;
-      nccl_.reduce_scatter(whole, sum, part, streams_.current());
+      data_.reduce_scatter(whole, sum, part, streams_.current());
       if (accumulate)
         sum_in_order(out, part, 2, [&](int k) -> Real const* { return k == 0 ? out : sum; });
       return;
@@ -127,7 +127,7 @@ class CudaDevice final : public Device {
     if (Bytes(exchange.size_bytes()) < others)
       throw Error("reduce: the exchange buffer holds " + std::to_string(exchange.size_bytes()) +
                   " bytes of " + std::to_string(others) + "; a bug in the plan");
-    nccl_.exchange(
+    data_.exchange(
         [&](int r) { return reinterpret_cast<std::byte const*>(whole + r * part); },
         [&](int r) {
           return reinterpret_cast<std::byte*>(exchange.data() + (r < rank_ ? r : r - 1) * part);
@@ -143,7 +143,7 @@ class CudaDevice final : public Device {
   }
   void gather_gradient(Real* whole, std::int64_t part, Buffers shares) override {
     Bytes const bytes = part * Bytes(sizeof(Real));
-    nccl_.all_gather(reinterpret_cast<std::byte*>(shares(0)), reinterpret_cast<std::byte*>(whole),
+    data_.all_gather(reinterpret_cast<std::byte*>(shares(0)), reinterpret_cast<std::byte*>(whole),
                      bytes, streams_.current());
     traffic_.gradients_gathered.count((ranks_ - 1) * bytes, (ranks_ - 1) * bytes);
   }
@@ -212,7 +212,8 @@ class CudaDevice final : public Device {
         watch_(world),
         messages_(world, watch_, 1),
         gpu_(world, place.private_bytes()),
-        nccl_(world, watch_) {
+        all_(world, watch_),
+        data_(all_, plan.mesh.data_axis(rank_), plan.mesh.data_index(rank_), plan.mesh.data) {
     std::optional<std::string> problem;
     try {
       cudaStream_t const stream = streams_.of(Stream::compute);
@@ -249,7 +250,8 @@ class CudaDevice final : public Device {
       cudaError_t const code = cudaStreamQuery(stream);
       if (code == cudaSuccess) return;
       if (code != cudaErrorNotReady) cuda::check(code, "a kernel or copy that was issued before");
-      nccl_.check();
+      all_.check();
+      data_.check();
       backoff.pause(
           [&](double seconds) { watch_.look(seconds, [&](int rank) { return rank != rank_; }); });
     }
@@ -266,7 +268,7 @@ class CudaDevice final : public Device {
   cuda::PinnedMemory host_, staging_, bounce_, squares_seen_;
   ExactSum *squares_ = nullptr, *sums_ = nullptr;  // of all pieces so far; of one call's
   ExactSum* squares_to_ = nullptr;
-  cuda::Nccl nccl_;
+  cuda::Nccl all_, data_;
   Traffic traffic_{};
 };
 

@@ -1,4 +1,4 @@
-/// NCCL between the ranks of an axis: started by MPI, watched while it works, ended by abort.
+/// NCCL between ranks: started by MPI, split into axes, watched while it works, ended by abort.
 #pragma once
 
 #include <tessera/backend/cuda/launch.hpp>
@@ -20,13 +20,20 @@
 
 namespace tessera::inline TESSERA_SETTING::cuda {
 
-/// One communicator of all ranks; of a single rank nothing. Construction is collective, and verbs
-/// are: each puts its work on a stream and returns.
+/// A communicator: of all ranks, or of an axis; in a world of one rank nothing. Construction is
+/// collective, and verbs are: each puts its work on a stream and returns.
 class Nccl {
  public:
-  Nccl(World const& world, Watch& watch)
-      : rank_(world.rank()), ranks_(world.size()), crowded_(world.crowded()), watch_(watch) {
+  /// Of all ranks. It only makes the axes, also one that has all ranks itself: so no axis is special
+  /// and every program goes the same way. NCCL connects ranks when they first talk (2.22 on), so what never
+  /// does costs little.
+  Nccl(World const& world, Watch& watch) : Nccl(world.rank(), world.size(), world, watch) {
     if (ranks_ > 1) start(world);
+  }
+  /// Of the ranks of `all` that call with the same color: `ranks` of them, with keys from 0 on,
+  /// which are their ranks here. Every rank of `all` calls; `all` lives longer.
+  Nccl(Nccl& all, int color, int key, int ranks) : Nccl(key, ranks, all.world_, all.watch_) {
+    if (all.ranks_ > 1) split(all, color);
   }
   Nccl(Nccl const&) = delete;
   Nccl& operator=(Nccl const&) = delete;
@@ -95,20 +102,23 @@ class Nccl {
     config.blocking = 0;
     issue(ncclCommInitRankConfig(&comm_, ranks_, id, rank_, &config), "ncclCommInitRankConfig");
   }
+  /// With the settings of `all`, which knows how it goes on; comm_ is written when it is done.
+  void split(Nccl& all, int color) {
+    all.issue(ncclCommSplit(all.comm_, color, rank_, &comm_, nullptr), "ncclCommSplit");
+  }
 
   /// A call may go on in the background; the next one must wait for it.
   void issue(ncclResult_t code, char const* call) {
     if (code == ncclSuccess) return;
     if (code != ncclInProgress) fail(code, call);
-    Backoff backoff(crowded_);
+    Backoff backoff(world_.crowded());
     for (;;) {
       ncclResult_t state = ncclSuccess;
       if (ncclResult_t const asked = ncclCommGetAsyncError(comm_, &state); asked != ncclSuccess)
         fail(asked, call);
       if (state == ncclSuccess) return;
       if (state != ncclInProgress) fail(state, call);
-      backoff.pause(
-          [&](double seconds) { watch_.look(seconds, [&](int rank) { return rank != rank_; }); });
+      backoff.pause([&](double seconds) { watch_.look(seconds, [](int) { return true; }); });
     }
   }
 
@@ -132,6 +142,7 @@ class Nccl {
   void check() {}
 
  private:
+  void split(Nccl&, int) {}
   void start(World const&) {
     throw Error("this program was built without NCCL, so one rank can work on a GPU, not " +
                     std::to_string(ranks_) + "; build where nccl.h is found",
@@ -140,8 +151,12 @@ class Nccl {
 
 #endif
 
+  /// Made before anything can fail, so that what fails later ends the communicator.
+  Nccl(int rank, int ranks, World const& world, Watch& watch)
+      : rank_(rank), ranks_(ranks), world_(world), watch_(watch) {}
+
   int rank_, ranks_;
-  bool crowded_;
+  World const& world_;
   Watch& watch_;
 };
 
