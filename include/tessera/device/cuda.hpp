@@ -159,7 +159,7 @@ class CudaDevice final : public Device {
   void exchange_sums(double* table, int per_rank) override {
     Bytes const bytes = per_rank * Bytes(sizeof(double));
     auto* const whole = reinterpret_cast<std::byte*>(table);
-    nccl_.all_gather(whole + rank_ * bytes, whole, bytes, streams_.current());
+    data_.all_gather(whole + rank_ * bytes, whole, bytes, streams_.current());
     traffic_.exchanged.count((ranks_ - 1) * bytes, (ranks_ - 1) * bytes);
   }
   Traffic const& traffic() const override { return traffic_; }
