@@ -24,9 +24,9 @@ namespace tessera::inline TESSERA_SETTING::cuda {
 /// collective, and verbs are: each puts its work on a stream and returns.
 class Nccl {
  public:
-  /// Of all ranks. It only makes the axes, also one that has all ranks itself: so no axis is special
-  /// and every program goes the same way. NCCL connects ranks when they first talk (2.22 on), so
-  /// what never does costs little.
+  /// Of all ranks. It only makes the axes, also one that has all ranks itself: so no axis is
+  /// special, and every program goes the same way. NCCL connects ranks when they first talk (2.22
+  /// on), so what never does costs little.
   Nccl(World const& world, Watch& watch) : Nccl(world.rank(), world.size(), world, watch) {
     if (ranks_ > 1) start(world);
   }
