@@ -42,17 +42,17 @@ for a in "\$@"; do
   esac
 done
 exec g++ -O0 -Itests/cuda_double -isystem "$cuda" -DTESSERA_CUDA_DOUBLE "\${arguments[@]}" \
-  tests/cuda_double/{cublaslt,fibers,memory,runtime}.cpp
+  tests/cuda_double/{cublaslt,fibers,memory,runtime,sort}.cpp
 END
 chmod +x "$out"/bin/*
 TESSERA_BUILD=$out TESSERA_PEERS="$out/nothing" PATH=$out/bin:$PATH \
-  bash bench/gpu.sh --tiny --seconds 0 | tee "$out/text"
-results=$(sed -n 's/^each step and every number: //p' "$out/text")
+  bash bench/gpu.sh --tiny --seconds 0 | tee "$out/said"
+results=$(sed -n 's/^each step and every number: //p' "$out/said")
 [[ -n $results ]] || die "it names no results"
 mv "$results" "$out/lines"
-grep -q '^peers: not run, ' "$out/text" || die "it does not say that there are no peers"
+grep -q '^peers: not run, ' "$out/said" || die "it does not say that there are no peers"
 for size in gpt2-tiny llama-tiny; do
-  grep -qE "^$size +32 tessera +[1-9][0-9]* " "$out/text" || die "no row of $size"
+  grep -qE "^$size +32 tessera +[1-9][0-9]* " "$out/said" || die "no row of $size"
 done
 python3 - "$out/lines" << 'END' || die "its lines"
 import json
