@@ -118,7 +118,8 @@ TEST_CASE("Lamb's passes: states, sums and weights of cores, however small the s
 
 TEST_CASE("a matrix becomes orthogonal as on cores: within 8e-5 of the iteration in double") {
   constexpr std::int64_t shapes[][2] = {{1, 1}, {8, 8}, {5, 17}, {17, 5}, {64, 48}, {48, 192}};
-  for (auto const& [rows, cols] : shapes) {
+  for (auto const& shape : shapes) {
+    std::int64_t const rows = shape[0], cols = shape[1];
     CAPTURE(rows);
     CAPTURE(cols);
     test::Stream const stream;
