@@ -133,6 +133,10 @@ struct LayerNormParameters {
     for (; r + 4 <= height; r += 4, d += 4 * step, v += 4 * step, s += 8) {
       W const mean0 = s[0], mean1 = s[2], mean2 = s[4], mean3 = s[6];
       W const inverse0 = s[1], inverse1 = s[3], inverse2 = s[5], inverse3 = s[7];
+      for (std::int64_t ahead = 8; ahead < 12 && r + ahead < height; ++ahead) {
+        lane.prefetch(d + ahead * step, columns.size);
+        lane.prefetch(v + ahead * step, columns.size);
+      }
       lane.each(columns.size, [=](std::int64_t c) {
         W const d0 = W(d[c]), d1 = W(d[c + step]);
         W const d2 = W(d[c + 2 * step]), d3 = W(d[c + 3 * step]);

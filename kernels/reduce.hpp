@@ -26,6 +26,7 @@ struct SquaredSum {
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
     Piece<piece> const here = Piece<piece>::at(r, n);
     T const* const at = x + here.first;
+    if (here.first + 5 * piece <= n) lane.prefetch(at + 4 * piece, piece);
     Wide<T> const sum = lane.sum(here.size, [=](std::int64_t i) {
       Wide<T> const value = Wide<T>(at[i]);
       return value * value;

@@ -106,6 +106,10 @@ struct RmsNormGain {
     std::int64_t r = 0;
     for (; r + 4 <= height; r += 4, d += 4 * step, v += 4 * step, s += 4) {
       W const scale0 = s[0], scale1 = s[1], scale2 = s[2], scale3 = s[3];
+      for (std::int64_t ahead = 8; ahead < 12 && r + ahead < height; ++ahead) {
+        lane.prefetch(d + ahead * step, columns.size);
+        lane.prefetch(v + ahead * step, columns.size);
+      }
       lane.each(columns.size, [=](std::int64_t c) {
         W const g0 = W(d[c]) * (W(v[c]) * scale0);
         W const g1 = W(d[c + step]) * (W(v[c + step]) * scale1);

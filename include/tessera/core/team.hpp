@@ -13,6 +13,9 @@
 ///                            max(n, f(c))      every lane
 ///                            once(f)           f a single time
 ///                            room<T, N, Tag>() .at(): N elements of T for the row, by Tag
+///                            prefetch(p, n)    p[0..n) is read soon: a core asks memory for it,
+///                                              whose own guess comes late for short pieces of long
+///                                              arrays; a GPU's other rows hide the wait
 #pragma once
 
 #include <tessera/core/setting.hpp>

@@ -265,34 +265,53 @@ constexpr Facts make_facts() {
   return f;
 }
 
-/// The facts as constants: a program contains no code that derives them.
-template <class Model, class S, int Backend>
-struct ConstantFacts {
-  struct Sizes {
-    std::size_t segments, flats, matrices, fusions;
-  };
-  static constexpr Sizes sizes = [] {
-    Facts const f = make_facts<Model, S, Backend>();
-    return Sizes{f.segments.size(), f.flats.size(), f.matrices.size(), f.fusions.size()};
-  }();
-  std::array<SegmentInfo, sizes.segments> segments{};
-  std::array<FlatInfo, sizes.flats> flats{};
-  std::array<MatrixInfo, sizes.matrices> matrices{};
-  std::array<FusionInfo, sizes.fusions> fusions{};
-  Bytes workspace = 0, batch = 0;
-
-  static constexpr ConstantFacts make() {
-    Facts const f = make_facts<Model, S, Backend>();
-    ConstantFacts c{.workspace = f.workspace, .batch = f.batch};
-    std::copy(f.segments.begin(), f.segments.end(), c.segments.begin());
-    std::copy(f.flats.begin(), f.flats.end(), c.flats.begin());
-    std::copy(f.matrices.begin(), f.matrices.end(), c.matrices.begin());
-    std::copy(f.fusions.begin(), f.fusions.end(), c.fusions.begin());
-    return c;
+struct FactCounts {
+  std::size_t segments = 0, flats = 0, matrices = 0, fusions = 0;
+  constexpr bool hold(FactCounts const& o) const {
+    return segments >= o.segments && flats >= o.flats && matrices >= o.matrices &&
+           fusions >= o.fusions;
   }
 };
+
+/// The facts as constants: a program contains no code that derives them.
+template <FactCounts Most>
+struct ConstantFacts {
+  FactCounts count{};
+  std::array<SegmentInfo, Most.segments> segments{};
+  std::array<FlatInfo, Most.flats> flats{};
+  std::array<MatrixInfo, Most.matrices> matrices{};
+  std::array<FusionInfo, Most.fusions> fusions{};
+  Bytes workspace = 0, batch = 0;
+
+  /// What Most has no room for is left out.
+  constexpr explicit ConstantFacts(Facts const& f)
+      : count{f.segments.size(), f.flats.size(), f.matrices.size(), f.fusions.size()},
+        workspace(f.workspace),
+        batch(f.batch) {
+    auto const copy = [](auto const& from, auto& to) {
+      std::copy_n(from.begin(), std::min(from.size(), to.size()), to.begin());
+    };
+    copy(f.segments, segments), copy(f.flats, flats);
+    copy(f.matrices, matrices), copy(f.fusions, fusions);
+  }
+};
+
+/// Deriving them takes the compiler a while: once is enough for most models.
 template <class Model, class S, int Backend>
-inline constexpr auto constant_facts = ConstantFacts<Model, S, Backend>::make();
+inline constexpr ConstantFacts<FactCounts{segments<Model>, 16, 64, 64}> usual_facts(
+    make_facts<Model, S, Backend>());
+template <class Model, class S, int Backend>
+inline constexpr ConstantFacts<usual_facts<Model, S, Backend>.count> large_facts(
+    make_facts<Model, S, Backend>());
+
+template <class Model, class S, int Backend>
+constexpr auto const& constant_facts() {
+  constexpr auto const& usual = usual_facts<Model, S, Backend>;
+  if constexpr (FactCounts{segments<Model>, 16, 64, 64}.hold(usual.count))
+    return usual;
+  else
+    return large_facts<Model, S, Backend>;
+}
 
 }  // namespace detail
 
@@ -300,11 +319,14 @@ inline constexpr auto constant_facts = ConstantFacts<Model, S, Backend>::make();
 template <class Model, class S, int Backend = 0>
 constexpr Facts describe() {
   static_assert(sizeof(detail::ModelIsSound<Model, S>) > 0);
-  auto const& c = detail::constant_facts<Model, S, Backend>;
-  return {.segments = {c.segments.begin(), c.segments.end()},
-          .flats = {c.flats.begin(), c.flats.end()},
-          .matrices = {c.matrices.begin(), c.matrices.end()},
-          .fusions = {c.fusions.begin(), c.fusions.end()},
+  auto const& c = detail::constant_facts<Model, S, Backend>();
+  auto const list = [](auto const& all, std::size_t n) {
+    return std::vector(all.begin(), all.begin() + n);
+  };
+  return {.segments = list(c.segments, c.count.segments),
+          .flats = list(c.flats, c.count.flats),
+          .matrices = list(c.matrices, c.count.matrices),
+          .fusions = list(c.fusions, c.count.fusions),
           .workspace = c.workspace,
           .batch = c.batch,
           .samples = batch_of<S>};

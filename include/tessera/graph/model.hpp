@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tessera/core/fields.hpp>
+#include <tessera/core/freeze.hpp>
 #include <tessera/core/glob.hpp>
 #include <tessera/graph/adjoint.hpp>
 #include <tessera/graph/fuse.hpp>
@@ -234,16 +235,6 @@ struct CanBeTraced : rule::LayerIsAggregate<Layer>,
                      rule::CallIsConstexpr<Layer, ConstexprCallable<Layer>> {};
 
 }  // namespace detail
-
-/// The transient vector that Source::make() returns, as a constant of exactly its size.
-template <class Source>
-constexpr auto freeze() {
-  constexpr std::size_t n = Source::make().size();
-  auto const v = Source::make();
-  std::array<typename decltype(v)::value_type, n> out{};
-  std::copy(v.begin(), v.end(), out.begin());
-  return out;
-}
 
 template <class Model, int I, class S>
 constexpr Shape segment_input();

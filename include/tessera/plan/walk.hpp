@@ -180,10 +180,17 @@ constexpr bool fills_gradient_slot(Plan const& p, int segment) {
 
 namespace detail {
 
-template <class F>
+/// Who is walked past. Virtual, as one walk is then enough for all of them, at compile time too.
+struct Walked {
+  constexpr virtual void take(Instruction const& in) = 0;
+
+ protected:
+  ~Walked() = default;
+};
+
 class Walker {
  public:
-  constexpr Walker(Plan const& plan, F& f) : p_(plan), f_(f) {}
+  constexpr Walker(Plan const& plan, Walked& walked) : p_(plan), walked_(walked) {}
 
   constexpr void run() {
     int const n = turns_per_micro(p_);
@@ -214,8 +221,8 @@ class Walker {
       Row const& r = p_.rows[std::size_t(i)];
       if (r.ahead != ahead || !runs(r.when, t.micro, p_.micros)) continue;
       if (r.once && !is_last(t)) continue;
-      f_(Instruction{i, r.op, pass, t.segment, r.flat, t.layer, t.micro, t.index % 2, filled_ % 2,
-                     now_});
+      walked_.take(
+          {i, r.op, pass, t.segment, r.flat, t.layer, t.micro, t.index % 2, filled_ % 2, now_});
     }
   }
 
@@ -233,13 +240,13 @@ class Walker {
       int const layers = flat < 0 ? 1 : p_.facts.flats[std::size_t(flat)].layers;
       for (int layer = 0; layer < layers; ++layer)
         for (int j = i; j < end; ++j)
-          f_(Instruction{j, p_.rows[std::size_t(j)].op, Pass::update, -1, flat, layer,
-                         p_.micros - 1, 0, 0, now_});
+          walked_.take({j, p_.rows[std::size_t(j)].op, Pass::update, -1, flat, layer, p_.micros - 1,
+                        0, 0, now_});
     }
   }
 
   Plan const& p_;
-  F& f_;
+  Walked& walked_;
   int now_ = 0;
   int filled_ = 0;
 };
@@ -249,7 +256,12 @@ class Walker {
 /// Calls f(Instruction) for everything a rank does in a step, in order.
 template <class F>
 constexpr void each_instruction(Plan const& plan, F&& f) {
-  detail::Walker<F>(plan, f).run();
+  struct Taker final : detail::Walked {
+    constexpr explicit Taker(F& f) : f_(f) {}
+    constexpr void take(Instruction const& in) override { f_(in); }
+    F& f_;
+  } taker(f);
+  detail::Walker(plan, taker).run();
 }
 
 /// How often a row runs in a step.

@@ -1,6 +1,7 @@
 /// The optimizer at work on what a rank steps of a flat's layer.
 #pragma once
 
+#include <tessera/core/function_ref.hpp>
 #include <tessera/optimizer/optimizer.hpp>
 #include <tessera/run/groups.hpp>
 #include <tessera/run/memory.hpp>
@@ -88,9 +89,8 @@ class Update {
   }
 
   /// f(range, values, index): what of `wanted` lies in each interval of the layer's groups.
-  template <class F>
   void each(Plan const& p, Instruction const& in, StepValues const& values, Elements wanted,
-            F const& f) {
+            FunctionRef<void(StepRange&, StepValues const&, int)> f) {
     bool const own = p.steps_own_part();
     // Element e of the layer is at e - base of each buffer.
     std::int64_t const base = stepped(p, in.flat).begin;

@@ -41,6 +41,14 @@ struct SerialLane {
     f();
   }
 
+  template <class T>
+  TESSERA_BOTH void prefetch([[maybe_unused]] T const* at, [[maybe_unused]] std::int64_t n) const {
+#if !defined(__CUDA_ARCH__)
+    constexpr std::int64_t line = 64 / std::int64_t(sizeof(T));
+    for (std::int64_t i = 0; i < n; i += line) __builtin_prefetch(at + i);
+#endif
+  }
+
   template <class T, int N>
   struct Room {
     alignas(64) T elements[N];

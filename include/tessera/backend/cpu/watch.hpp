@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tessera/backend/cpu/window.hpp>
+#include <tessera/core/function_ref.hpp>
 #include <tessera/core/setting.hpp>
 
 #include <signal.h>
@@ -92,10 +93,11 @@ class Watch {
     mine.waiting.store(0, std::memory_order_relaxed);
   }
 
+  using Ranks = FunctionRef<bool(int)>;
+
   /// For a rank that has waited so long: late(rank) are those it waits for. Throws if one of them
   /// has died, or when patience ends.
-  template <class Late>
-  void look(double seconds, Late const& late) {
+  void look(double seconds, Ranks late) {
     pulse(node_.rank()).waiting.store(1, std::memory_order_relaxed);
     for (int n = 0; n < node_.size(); ++n) {
       Pulse const& p = pulse(n);
@@ -136,8 +138,7 @@ class Watch {
     return std::launder(reinterpret_cast<Pulse*>(table_.base() + sizeof(Table)))[node_rank];
   }
 
-  template <class Late, class But>
-  std::string list(Late const& late, But const& but) const {
+  std::string list(Ranks late, Ranks but) const {
     std::string names;
     int count = 0;
     for (int r = 0; r < world_.size(); ++r)

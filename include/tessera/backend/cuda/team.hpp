@@ -56,6 +56,9 @@ struct BlockLane {
   }
 
   template <class T>
+  TESSERA_BOTH void prefetch(T const*, std::int64_t) const {}
+
+  template <class T>
   struct Room {
     T* elements;
     TESSERA_BOTH T* at() const { return elements; }
