@@ -2,6 +2,7 @@
 /// does. The order turns around at every barrier, and every other block begins with the last, so
 /// that a missing barrier shows whichever way threads look.
 #include <cuda_double/api.hpp>
+#include <cuda_double/sanitizer.hpp>
 #include <cuda_double/threads.hpp>
 
 #include <setjmp.h>
@@ -11,10 +12,6 @@
 #include <map>
 #include <memory>
 #include <vector>
-
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-#endif
 
 namespace {
 
@@ -28,9 +25,7 @@ struct Fiber {
   bool made = false;  // has a context that waits for its next body
   jmp_buf at{};
   State state = State::done;
-#if defined(__SANITIZE_THREAD__)
-  void* tsan = __tsan_create_fiber(0);
-#endif
+  cuda_double::FiberName name;
 };
 
 class Scheduler {
@@ -47,8 +42,15 @@ class Scheduler {
     }
   }
 
-  /// After a jump out of a body.
-  void forget() { fibers_.clear(); }
+  /// After a jump out of a body, or an end of its block in the middle.
+  void forget() {
+    if (inside()) {
+      jumps_.returns(fibers_[std::size_t(thread_)]->name);
+      jumps_.is_home();
+    }
+    fibers_.clear();
+  }
+  bool inside() const { return jumps_.away(); }
 
   int thread() const { return thread_; }
   unsigned block() const { return block_; }
@@ -98,11 +100,8 @@ class Scheduler {
 
   // A context is made once, and then left and entered by jumps: they cost no system call.
   void enter(Fiber& f) {
-#if defined(__SANITIZE_THREAD__)
-    host_ = __tsan_get_current_fiber();
-    __tsan_switch_to_fiber(f.tsan, 0);
-#endif
-    if (_setjmp(here_)) return;
+    jumps_.leaves(f.name, f.stack.get(), stack_bytes);
+    if (_setjmp(here_)) return jumps_.is_home();
     if (f.made) _longjmp(f.at, 1);
     f.made = true;
     ucontext_t context;
@@ -114,10 +113,8 @@ class Scheduler {
     setcontext(&context);
   }
   void leave(Fiber& f) {
-    if (_setjmp(f.at)) return;
-#if defined(__SANITIZE_THREAD__)
-    __tsan_switch_to_fiber(host_, 0);
-#endif
+    jumps_.returns(f.name);
+    if (_setjmp(f.at)) return jumps_.arrives(f.name);
     _longjmp(here_, 1);
   }
 
@@ -125,9 +122,7 @@ class Scheduler {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::map<void const*, std::vector<char>> shared_;
   jmp_buf here_{};
-#if defined(__SANITIZE_THREAD__)
-  void* host_ = nullptr;
-#endif
+  cuda_double::Jumps jumps_;
   int thread_ = 0;
   bool first_forward_ = true;
   unsigned block_ = 0, blocks_ = 1;
@@ -136,6 +131,7 @@ class Scheduler {
 thread_local Scheduler scheduler;
 
 void Scheduler::entry() {
+  scheduler.jumps_.arrives(scheduler.fibers_[std::size_t(scheduler.thread_)]->name);
   for (;;) {
     (*scheduler.body_)();
     scheduler.wait(State::done);
@@ -165,6 +161,9 @@ void* shared_memory(void const* key, std::size_t bytes) {
   return scheduler.shared(key, bytes);
 }
 
+bool in_kernel() {
+  return scheduler.inside();
+}
 void forget_threads() {
   scheduler.forget();
 }

@@ -2,6 +2,7 @@
 /// be touched, ever; where the bytes are, only kernels and copies of the double go.
 #include <cuda_double/api.hpp>
 #include <cuda_double/memory.hpp>
+#include <cuda_double/sanitizer.hpp>
 
 #include <sys/mman.h>
 
@@ -118,6 +119,8 @@ void* allocate(std::size_t bytes) {
   char* const start = first + (mapped - whole);
   for (std::size_t i = 0; i < mapped; i += sizeof poison)
     std::memcpy(pages + i, &poison, sizeof poison);
+  forbid(pages, mapped + page);
+  allow(start + region, bytes);
   device().blocks[reinterpret_cast<std::uintptr_t>(start)] = {bytes, pages, mapped};
   device().allocated += bytes;
   return start;
@@ -127,6 +130,7 @@ bool release(void* at) {
   std::unique_lock const held(device().lock);
   auto const found = device().blocks.find(reinterpret_cast<std::uintptr_t>(at));
   if (found == device().blocks.end()) return false;
+  forbid(found->second.pages, found->second.mapped);
   madvise(found->second.pages, found->second.mapped, MADV_DONTNEED);
   mprotect(found->second.pages, found->second.mapped, PROT_NONE);
   device().allocated -= found->second.bytes;
@@ -135,7 +139,8 @@ bool release(void* at) {
 }
 
 void* pin(std::size_t bytes) {
-  void* const at = std::aligned_alloc(page, (bytes + page - 1) / page * page);
+  void* at = nullptr;
+  if (posix_memalign(&at, page, bytes) != 0) return nullptr;
   std::unique_lock const held(device().lock);
   device().pinned[reinterpret_cast<std::uintptr_t>(at)] = bytes;
   return at;

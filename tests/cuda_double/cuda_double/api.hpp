@@ -50,6 +50,8 @@ std::string complaint();
 
 /// Runs a block's threads, for every block: launch.hpp.
 void run_blocks(unsigned blocks, int threads, std::function<void()> const& body);
+/// The calling thread runs a body.
+bool in_kernel();
 /// After a jump out of a body, whose threads are in its middle.
 void forget_threads();
 
