@@ -19,7 +19,10 @@ namespace cuda_double {
 namespace {
 
 constexpr std::size_t page = 4096, region = std::size_t(1) << 38, alignment = 256;
-constexpr std::uint32_t poison = 0xffa5ffa5;  // a signalling NaN, in 16 bits, too
+constexpr std::uint32_t poison = 0x7ff57ff5;  // NaN in 64, 32 and 16 bits, and no index
+/// Programs, heaps and stacks lie above, what sanitizers keep below.
+constexpr std::uintptr_t lowest_of_host = std::uintptr_t(1) << 46, end_of_host = std::uintptr_t(1)
+                                                                                 << 48;
 
 struct Block {
   std::size_t bytes = 0;
@@ -62,11 +65,24 @@ Block const* holder(std::uintptr_t at, std::size_t bytes) {
 }
 
 void look(void const* at, std::size_t bytes, char const* who) {
-  if (bytes == 0 || !is_device(at)) return;
+  if (bytes == 0) return;
+  Side const where = side(at, bytes);
+  if (where == Side::pageable)
+    throw Fault{cudaErrorIllegalAddress, std::string(who) + ": host memory that is not pinned"};
+  if (where == Side::pinned) return;
   std::shared_lock const held(device().lock);
   if (!holder(reinterpret_cast<std::uintptr_t>(at), bytes))
     throw Fault{cudaErrorIllegalAddress,
                 std::string(who) + ": " + std::to_string(bytes) + " bytes that are not allocated"};
+}
+
+/// Any number may stand in a word: an address of the host's is one where there is memory.
+bool is_pageable(void const* at) {
+  auto const x = reinterpret_cast<std::uintptr_t>(at);
+  if (x < lowest_of_host || x >= end_of_host || is_ours(at) || side(at, 0) == Side::pinned)
+    return false;
+  unsigned char resident;
+  return mincore(reinterpret_cast<void*>(x / page * page), 1, &resident) == 0;
 }
 
 }  // namespace
@@ -76,14 +92,17 @@ void* real(void const* at) {
   return is_device(at) ? bytes + region : bytes;
 }
 
-void relocate(void* words, std::size_t bytes) {
+cudaError_t relocate(void* words, std::size_t bytes) {
   auto* const at = static_cast<char*>(words);
   for (std::size_t i = 0; i + sizeof(void*) <= bytes; i += sizeof(void*)) {
     void* word;
     std::memcpy(&word, at + i, sizeof word);
+    if (is_pageable(word))
+      return refuse(cudaErrorInvalidValue, "a kernel is given host memory that is not pinned");
     word = real(word);
     std::memcpy(at + i, &word, sizeof word);
   }
+  return cudaSuccess;
 }
 
 void write(void const* at, std::size_t bytes, char const* who) {

@@ -50,13 +50,17 @@ std::mutex failure_lock;
 Failure failure;
 std::atomic<long> calls_made{0};
 
+bool waits(std::string_view call) {
+  return call == "cudaStreamQuery" || call.ends_with("Synchronize");
+}
 /// At the start of every entry point that can fail: what it returns at once.
 cudaError_t entering(char const* call) {
   calls_made.fetch_add(1, std::memory_order_relaxed);
   {
     std::lock_guard const held(failure_lock);
-    // How often a program looks whether a stream is done is chance: those calls count by name only.
-    bool const any = failure.call.empty() && std::string_view(call) != "cudaStreamQuery";
+    // How often a program looks whether a stream is done is chance, and whether it waits at an end
+    // is nobody's concern: those calls count by name only.
+    bool const any = failure.call.empty() && !waits(call);
     if (failure.error != cudaSuccess && (any || failure.call == call) && failure.before-- == 0) {
       std::lock_guard const named(texts_lock);
       failed_text = call;
@@ -65,11 +69,8 @@ cudaError_t entering(char const* call) {
   }
   return last = cudaError_t(sticky.load(std::memory_order_relaxed));
 }
-cudaError_t refuse(cudaError_t error, std::string const& why) {
-  std::lock_guard const held(texts_lock);
-  complaint_text = why;
-  return last = error;
-}
+
+using cuda_double::refuse;
 
 // --- streams ------------------------------------------------------------------------------------
 
@@ -78,7 +79,7 @@ std::atomic<int> most_delay{0};
 thread_local sigjmp_buf* fault_handler = nullptr;
 
 void on_fault(int number, siginfo_t* info, void*) {
-  if (fault_handler && (cuda_double::is_ours(info->si_addr) || number == SIGBUS))
+  if (fault_handler && (cuda_double::in_kernel() || cuda_double::is_ours(info->si_addr)))
     siglongjmp(*fault_handler, 1);
   bool const device = cuda_double::is_ours(info->si_addr);
   char const text[] = "cuda_double: host code follows a pointer into device memory\n";
@@ -202,6 +203,18 @@ bool known(cudaStream_t stream) {
   return false;
 }
 
+/// Until every stream is idle, or an error is sticky.
+cudaError_t wait_for_all() {
+  std::vector<cudaStream_t> streams;
+  {
+    std::lock_guard const held(streams_lock);
+    streams = all_streams;
+  }
+  for (cudaStream_t const s : streams)
+    while (!s->idle() && sticky.load() == cudaSuccess) std::this_thread::yield();
+  return cudaError_t(sticky.load());
+}
+
 cudaError_t put(cudaStream_t stream, Work work) {
   if (stream->capturing)
     stream->capturing->work.push_back(std::move(work));
@@ -224,6 +237,11 @@ cudaError_t launching() {
 }
 cudaError_t calling(char const* call) {
   return entering(call);
+}
+cudaError_t refuse(cudaError_t error, std::string const& why) {
+  std::lock_guard const held(texts_lock);
+  if (sticky.load() == cudaSuccess) complaint_text = why;
+  return last = error;
 }
 
 void delay(int microseconds) {
@@ -251,9 +269,9 @@ Machine& machine() {
 void reset() {
   machine() = {};
   fail_next("", cudaSuccess);
-  sticky = cudaSuccess;
   last = cudaSuccess;
   std::lock_guard const held(texts_lock);
+  sticky = cudaSuccess;
   complaint_text.clear(), failed_text.clear();
 }
 
@@ -350,20 +368,22 @@ cudaError_t cudaMalloc(void** at, std::size_t bytes) {
   *at = bytes == 0 ? nullptr : allocate(bytes);
   return bytes == 0 || *at ? cudaSuccess : last = cudaErrorMemoryAllocation;
 }
+/// Waits for all work of the device, as CUDA's own does: who reads on the host, behind it, what a
+/// stream has written reads the right thing there, too.
 cudaError_t cudaFree(void* at) {
   if (!at) return cudaSuccess;
-  cudaDeviceSynchronize();
+  wait_for_all();
   return release(at) ? cudaError_t(sticky.load())
                      : refuse(cudaErrorInvalidValue, "cudaFree of what was not allocated");
 }
 cudaError_t cudaMallocHost(void** at, std::size_t bytes) {
   ENTER("cudaMallocHost");
   *at = bytes == 0 ? nullptr : pin(bytes);
-  return cudaSuccess;
+  return bytes == 0 || *at ? cudaSuccess : last = cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFreeHost(void* at) {
   if (!at) return cudaSuccess;
-  cudaDeviceSynchronize();
+  wait_for_all();
   return unpin(at) ? cudaError_t(sticky.load())
                    : refuse(cudaErrorInvalidValue, "cudaFreeHost of what was not pinned");
 }
@@ -427,21 +447,14 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
   return last = cudaError_t(sticky.load());
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  for (;;) {
-    cudaError_t const state = cudaStreamQuery(stream);
-    if (state != cudaErrorNotReady) return state;
-    std::this_thread::yield();
-  }
+  ENTER("cudaStreamSynchronize");
+  if (!known(stream)) return last = cudaErrorInvalidResourceHandle;
+  while (!stream->idle() && sticky.load() == cudaSuccess) std::this_thread::yield();
+  return last = cudaError_t(sticky.load());
 }
 cudaError_t cudaDeviceSynchronize() {
-  std::vector<cudaStream_t> streams;
-  {
-    std::lock_guard const held(streams_lock);
-    streams = all_streams;
-  }
-  for (cudaStream_t const s : streams)
-    while (!s->idle() && sticky.load() == cudaSuccess) std::this_thread::yield();
-  return cudaError_t(sticky.load());
+  ENTER("cudaDeviceSynchronize");
+  return wait_for_all();
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
@@ -478,6 +491,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   });
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  ENTER("cudaEventSynchronize");
   while (event->mark && !event->mark->done.load(std::memory_order_acquire)) {
     if (sticky.load() != cudaSuccess) return cudaError_t(sticky.load());
     std::this_thread::yield();

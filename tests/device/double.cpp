@@ -4,6 +4,7 @@
 /// are found here, by name.
 #include <tessera/backend/cuda/gemm.hpp>
 #include <tessera/backend/cuda/memory.hpp>
+#include <tessera/core/dtype.hpp>
 #include <tessera/device/cuda_streams.hpp>
 
 #include <doctest/doctest.h>
@@ -15,6 +16,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,6 +67,18 @@ struct Fill {
   int value;
   void operator()() const {
     for (std::int64_t i = cuda::thread(); i < n; i += threads) to[i] = value;
+  }
+};
+/// How many of n numbers are none.
+template <class T>
+struct CountNan {
+  T const* x;
+  std::int64_t n;
+  int* to;
+  void operator()() const {
+    if (cuda::thread() != 0) return;
+    *to = 0;
+    for (std::int64_t i = 0; i < n; ++i) *to += std::isnan(double(Wide<T>(x[i])));
   }
 };
 struct Increase {
@@ -199,6 +213,15 @@ TEST_CASE("memory that was never written") {
   CHECK(b.up(b.device) == cudaErrorIllegalAddress);  // an error of the device stays
 }
 
+TEST_CASE_TEMPLATE("a block begins as no number, in every type", T, double, float, bf16, fp16) {
+  Bench b;
+  std::int64_t const count = std::int64_t(b.bytes / sizeof(T));
+  auto const* const fresh = reinterpret_cast<T const*>(b.device);
+  cuda::launch<threads>(b.stream.get(), 1, CountNan<T>{fresh, count, b.host});
+  CHECK(b.wait() == cudaSuccess);
+  CHECK(*b.host == count);
+}
+
 TEST_CASE("memory that is not allocated, or no longer") {
   Bench b;
   int *neighbour = nullptr, *freed = nullptr;
@@ -214,6 +237,16 @@ TEST_CASE("memory that is not allocated, or no longer") {
     cuda::launch<threads>(b.stream.get(), 1, Fill{b.device, b.n + 1, 1});
     CHECK(b.wait() == cudaErrorIllegalAddress);
     CHECK(complains("a kernel touches memory that is not allocated"));
+  }
+  SUBCASE("a kernel near null, and where nothing ever was") {
+    for (std::uintptr_t const at :
+         {std::uintptr_t(0), std::uintptr_t(8), std::uintptr_t(1) << 45}) {
+      CAPTURE(at);
+      cuda_double::reset();
+      cuda::launch<threads>(b.stream.get(), 1, Fill{reinterpret_cast<int*>(at), 1, 1});
+      CHECK(b.wait() == cudaErrorIllegalAddress);
+      CHECK(complains("a kernel touches memory that is not allocated"));
+    }
   }
   SUBCASE("a copy after the end") {
     CHECK(b.up(freed) == cudaSuccess);
@@ -233,6 +266,23 @@ TEST_CASE("memory that is not allocated, or no longer") {
   CHECK(cudaFree(neighbour) == cudaSuccess);
 }
 
+TEST_CASE("a free waits for what every stream has to do") {
+  Bench b;
+  int* freed = nullptr;
+  CHECK(cudaMalloc(reinterpret_cast<void**>(&freed), b.bytes) == cudaSuccess);
+  cuda_double::delay(2000);
+  for (int run = 1; run <= 5; ++run) {
+    cuda::launch<threads>(b.stream.get(), 1, Fill{b.device, b.n, run});
+    cuda::launch<threads>(b.other.get(), 1, Fill{freed, b.n, run});
+    CHECK(b.down(b.device) == cudaSuccess);
+    CHECK(cudaFree(freed) == cudaSuccess);
+    CHECK(b.host[b.n - 1] == run);
+    CHECK(cudaMalloc(reinterpret_cast<void**>(&freed), b.bytes) == cudaSuccess);
+  }
+  cuda_double::delay(0);
+  CHECK(cudaFree(freed) == cudaSuccess);
+}
+
 TEST_CASE("calls that CUDA would take, or answer late") {
   Bench b;
   std::array<int, Bench::n> pageable{};
@@ -247,6 +297,26 @@ TEST_CASE("calls that CUDA would take, or answer late") {
           cudaErrorInvalidValue);
     CHECK(complains("host memory that is not pinned"));
     CHECK(b.copy(b.device, b.host + 1, b.bytes, cudaMemcpyHostToDevice) == cudaErrorInvalidValue);
+  }
+  SUBCASE("pageable memory in a kernel") {
+    CHECK_THROWS_AS(cuda::launch<threads>(b.stream.get(), 1, Fill{pageable.data(), 1, 1}), Error);
+    CHECK(complains("a kernel is given host memory that is not pinned"));
+    cuda::launch<threads>(b.stream.get(), 1, Fill{b.host, b.n, 7});
+    CHECK(b.wait() == cudaSuccess);
+    CHECK(b.host[b.n - 1] == 7);
+  }
+  SUBCASE("pageable memory in a product") {
+    CudaGemm<Real> const product({.m = 8, .n = 8, .k = 8}, 0);
+    CHECK(cudaMemsetAsync(b.device, 0, b.bytes, b.stream.get()) == cudaSuccess);
+    product.run(b.device, b.device + 256, b.device + 512, nullptr, nullptr, nullptr,
+                b.stream.get());
+    CHECK(b.wait() == cudaSuccess);
+    alignas(256) std::array<Real, 64> right{};
+    product.run(b.device, right.data(), b.device + 512, nullptr, nullptr, nullptr, b.stream.get());
+    CHECK(b.wait() == cudaErrorIllegalAddress);
+    CHECK(complains("cublasLtMatmul: "));
+    CHECK(complains("host memory that is not pinned"));
+    cuda_double::reset();
   }
   SUBCASE("the default stream") {
     CHECK_THROWS_AS(cuda::launch<threads>(nullptr, 1, Increase{b.device}), Error);
@@ -349,6 +419,12 @@ TEST_CASE("a failure hits the call it names, or the n-th of any name") {
   CHECK(cuda_double::failed() == "cudaMemcpyAsync");
   CHECK(cudaGetLastError() == cudaErrorUnknown);
   CHECK(b.up(b.device) == cudaSuccess);
+
+  cuda_double::fail_next("cudaStreamSynchronize", cudaErrorUnknown, 1);
+  CHECK(b.wait() == cudaSuccess);
+  CHECK(b.wait() == cudaErrorUnknown);
+  CHECK(cuda_double::failed() == "cudaStreamSynchronize");
+  CHECK(b.wait() == cudaSuccess);
 
   cuda_double::fail_next("cudaLaunchKernel", cudaErrorLaunchFailure);
   CHECK_THROWS_AS(cuda::launch<threads>(b.stream.get(), 1, Increase{b.device}), Error);

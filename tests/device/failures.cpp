@@ -112,6 +112,16 @@ void check(char const* name) {
     CHECK(std::string(error.what()).find("exchange") != std::string::npos);
   }
   cuda_double::reset();
+
+  // The host waits by looking. An end that cannot wait harms nobody.
+  cuda_double::fail_next("cudaStreamSynchronize", cudaErrorUnknown);
+  CHECK(T(world()).step(Counting{}).loss == expected);
+  CHECK(cuda_double::failed().empty());
+  cuda_double::fail_next("cudaDeviceSynchronize", cudaErrorUnknown);
+  CHECK(T(world()).step(Counting{}).loss == expected);
+  CHECK(cuda_double::failed() == "cudaDeviceSynchronize");
+  cuda_double::reset();
+  CHECK(T(world()).step(Counting{}).loss == expected);
 }
 
 }  // namespace

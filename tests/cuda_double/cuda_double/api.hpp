@@ -21,9 +21,11 @@ struct Fault {
 /// Where the bytes of a device address are. The address itself belongs to nobody: host code that
 /// follows it ends the program. Addresses of the host stay as they are.
 void* real(void const* at);
-/// In the words of `bytes` at `words`, device addresses become real ones.
-void relocate(void* words, std::size_t bytes);
-/// Throws Fault if these bytes are not all allocated; read also if one was never written.
+/// In the words of `bytes` at `words`, device addresses become real ones. An error: one of them is
+/// an address of host memory that is not pinned.
+cudaError_t relocate(void* words, std::size_t bytes);
+/// Throws Fault if these bytes are not all allocated, or are the host's and not pinned; read also
+/// if one was never written.
 void read(void const* at, std::size_t bytes, char const* who);
 void write(void const* at, std::size_t bytes, char const* who);
 
@@ -33,8 +35,10 @@ void delay(int microseconds);
 long calls();
 /// A call of this name begins: the error that fail_next() has for it, or a sticky one.
 cudaError_t calling(char const* call);
+/// An error that is not sticky, and its reason.
+cudaError_t refuse(cudaError_t error, std::string const& why);
 /// The call of this name, after so many others, returns the error and does nothing else. An empty
-/// name is any call but cudaStreamQuery.
+/// name is any call but those that look whether a stream is done, or wait for it.
 void fail_next(std::string const& call, cudaError_t error, long calls_before = 0);
 /// What the last injected failure hit; empty: nothing yet.
 std::string failed();
@@ -45,7 +49,7 @@ struct Machine {
 };
 Machine& machine();
 void reset();
-/// The reason of a sticky error, in words.
+/// The reason of a sticky error, or else of the last refusal, in words.
 std::string complaint();
 
 /// Runs a block's threads, for every block: launch.hpp.

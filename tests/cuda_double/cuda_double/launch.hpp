@@ -16,7 +16,10 @@ cudaError_t launch(cudaStream_t stream, unsigned blocks, int threads, Body const
   static_assert(std::is_trivially_copyable_v<Body>);
   if (cudaError_t const error = launching(); error != cudaSuccess) return error;
   Body copy = body;
-  relocate(&copy, sizeof copy);
+#if __has_builtin(__builtin_clear_padding)  // where an old address may lie
+  __builtin_clear_padding(&copy);
+#endif
+  if (cudaError_t const error = relocate(&copy, sizeof copy); error != cudaSuccess) return error;
   return enqueue(stream, [=] { run_blocks(blocks, threads, [&copy] { copy(); }); });
 }
 
