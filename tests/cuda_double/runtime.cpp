@@ -6,6 +6,7 @@
 #include <cuda_double/api.hpp>
 #include <cuda_double/launch.hpp>
 #include <cuda_double/memory.hpp>
+#include <cuda_double/streams.hpp>
 
 #include <setjmp.h>
 #include <signal.h>
@@ -16,16 +17,16 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
-#include <memory>
 #include <mutex>
-#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
 
 namespace {
 
-using Work = std::function<void()>;
+using cuda_double::known;
+using cuda_double::refuse;
+using cuda_double::Work;
 
 // --- errors -------------------------------------------------------------------------------------
 
@@ -69,8 +70,6 @@ cudaError_t entering(char const* call) {
   }
   return last = cudaError_t(sticky.load(std::memory_order_relaxed));
 }
-
-using cuda_double::refuse;
 
 // --- streams ------------------------------------------------------------------------------------
 
@@ -117,91 +116,32 @@ void perform(Work const& work) {
 
 }  // namespace
 
-/// What a stream had been asked when an event was recorded there. Never freed: whoever waits may
-/// come late, and a counter of owners would order streams.
-struct Mark {
-  std::atomic<bool> done{false};
-};
-struct CUevent_st {
-  Mark* mark = nullptr;
-  CUstream_st* stream = nullptr;
-};
-/// What was captured, in an order that its streams allow.
-struct CUgraph_st {
-  std::vector<Work> work;
-};
-struct CUgraphExec_st {
-  std::vector<Work> work;
-};
-
-struct CUstream_st {
-  struct Node {
-    Work work;
-    std::atomic<Node*> next{nullptr};
-  };
-
-  explicit CUstream_st(unsigned seed) : random(seed), thread([this] { serve(); }) {}
-  ~CUstream_st() {
-    push({});
-    thread.join();
-    delete tail;
-  }
-
-  /// D. Vyukov's queue of many producers.
-  void push(Work work) {
-    auto* const node = new Node{std::move(work)};
-    pushed.fetch_add(1, std::memory_order_relaxed);
-    head.exchange(node, std::memory_order_acq_rel)->next.store(node, std::memory_order_release);
-  }
-  bool idle() const {
-    if (done.load(std::memory_order_relaxed) != pushed.load(std::memory_order_relaxed))
-      return false;
-    return done.load(std::memory_order_acquire) == pushed.load(std::memory_order_relaxed);
-  }
-
-  cudaGraph_t capturing = nullptr;
-
- private:
-  void serve() {
-    for (int idle_turns = 0;;) {
-      Node* const next = tail->next.load(std::memory_order_acquire);
-      if (!next) {
-        if (++idle_turns > 64)
-          usleep(30);
-        else
-          std::this_thread::yield();
-        continue;
-      }
-      idle_turns = 0;
-      delete std::exchange(tail, next);
-      Work const work = std::move(next->work);
-      if (!work) break;
-      if (int const most = most_delay.load(std::memory_order_relaxed); most > 0)
-        if (int const us = int(random() % unsigned(2 * most)) - most; us > 0) usleep(unsigned(us));
-      perform(work);
-      done.fetch_add(1, std::memory_order_release);
+void CUstream_st::serve() {
+  for (int idle_turns = 0;;) {
+    Node* const next = tail->next.load(std::memory_order_acquire);
+    if (!next) {
+      if (++idle_turns > 64)
+        usleep(30);
+      else
+        std::this_thread::yield();
+      continue;
     }
+    idle_turns = 0;
+    delete std::exchange(tail, next);
+    Work const work = std::move(next->work);
+    if (!work) break;
+    if (int const most = most_delay.load(std::memory_order_relaxed); most > 0)
+      if (int const us = int(random() % unsigned(2 * most)) - most; us > 0) usleep(unsigned(us));
+    perform(work);
+    done.fetch_add(1, std::memory_order_release);
   }
-
-  Node* tail = new Node;
-  std::atomic<Node*> head{tail};
-  std::atomic<long> pushed{0}, done{0};
-  std::minstd_rand random;
-  std::thread thread;
-};
+}
 
 namespace {
 
 std::mutex streams_lock;
 std::vector<cudaStream_t> all_streams;
 std::atomic<unsigned> streams_made{0};
-
-bool known(cudaStream_t stream) {
-  std::lock_guard const held(streams_lock);
-  for (cudaStream_t const s : all_streams)
-    if (s == stream) return true;
-  return false;
-}
 
 /// Until every stream is idle, or an error is sticky.
 cudaError_t wait_for_all() {
@@ -217,7 +157,7 @@ cudaError_t wait_for_all() {
 
 cudaError_t put(cudaStream_t stream, Work work) {
   if (stream->capturing)
-    stream->capturing->work.push_back(std::move(work));
+    stream->capturing->add(stream, std::move(work));
   else
     stream->push(std::move(work));
   return cudaSuccess;
@@ -231,6 +171,30 @@ cudaError_t enqueue(cudaStream_t stream, Work work) {
   if (!stream || !known(stream))
     return refuse(cudaErrorInvalidResourceHandle, "work on the default stream, or on none");
   return put(stream, std::move(work));
+}
+Work setting(Mark* mark) {
+  return [mark] { mark->done.store(true, std::memory_order_release); };
+}
+Work waiting(Mark* mark) {
+  return [mark] {
+    for (int turns = 0; !mark->done.load(std::memory_order_relaxed); ++turns) {
+      if (sticky.load(std::memory_order_relaxed) != cudaSuccess) return;
+      turns > 64 ? void(usleep(20)) : std::this_thread::yield();
+    }
+    (void)mark->done.load(std::memory_order_acquire);
+  };
+}
+bool known(cudaStream_t stream) {
+  std::lock_guard const held(streams_lock);
+  for (cudaStream_t const s : all_streams)
+    if (s == stream) return true;
+  return false;
+}
+
+std::unique_ptr<CUstream_st> make_stream() {
+  char const* const seed = std::getenv("CUDA_DOUBLE_SEED");
+  return std::make_unique<CUstream_st>(unsigned(seed ? std::atoi(seed) : 1) * 1000003 +
+                                       ++streams_made);
 }
 cudaError_t launching() {
   return entering("cudaLaunchKernel");
@@ -338,6 +302,10 @@ char const* cudaGetErrorName(cudaError_t error) {
     case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
     case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
     case cudaErrorNotReady: return "cudaErrorNotReady";
+    case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureUnjoined: return "cudaErrorStreamCaptureUnjoined";
+    case cudaErrorStreamCaptureIsolation: return "cudaErrorStreamCaptureIsolation";
+    case cudaErrorCapturedEvent: return "cudaErrorCapturedEvent";
     default: return "cudaErrorUnknown";
   }
 }
@@ -422,8 +390,7 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, i
   catch_faults();
   if (flags != cudaStreamNonBlocking)
     return refuse(cudaErrorInvalidValue, "a stream that waits for the default stream");
-  char const* const seed = std::getenv("CUDA_DOUBLE_SEED");
-  *stream = new CUstream_st(unsigned(seed ? std::atoi(seed) : 1) * 1000003 + ++streams_made);
+  *stream = make_stream().release();
   std::lock_guard const held(streams_lock);
   all_streams.push_back(*stream);
   return cudaSuccess;
@@ -440,15 +407,24 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete stream;
   return cudaSuccess;
 }
+static bool can_wait_for(cudaStream_t stream) {
+  if (!known(stream))
+    refuse(cudaErrorInvalidResourceHandle, "the host waits for no stream");
+  else if (stream->capturing)
+    refuse(cudaErrorStreamCaptureUnsupported, "the host waits for a stream that is captured");
+  else
+    return true;
+  return false;
+}
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   ENTER("cudaStreamQuery");
-  if (!known(stream)) return last = cudaErrorInvalidResourceHandle;
+  if (!can_wait_for(stream)) return last;
   if (!stream->idle()) return cudaErrorNotReady;
   return last = cudaError_t(sticky.load());
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   ENTER("cudaStreamSynchronize");
-  if (!known(stream)) return last = cudaErrorInvalidResourceHandle;
+  if (!can_wait_for(stream)) return last;
   while (!stream->idle() && sticky.load() == cudaSuccess) std::this_thread::yield();
   return last = cudaError_t(sticky.load());
 }
@@ -469,72 +445,38 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   ENTER("cudaEventRecord");
   if (!known(stream)) return refuse(cudaErrorInvalidResourceHandle, "an event of no stream");
-  auto* const mark = new Mark;
-  event->mark = mark, event->stream = stream;
-  return put(stream, [mark] { mark->done.store(true, std::memory_order_release); });
+  event->capture = stream->capturing;
+  if (event->capture) {
+    event->number = event->capture->record(stream);
+    return cudaSuccess;
+  }
+  event->mark = new Mark;
+  return put(stream, setting(event->mark));
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   ENTER("cudaStreamWaitEvent");
-  if (!event->mark) return refuse(cudaErrorInvalidValue, "a wait for an event not yet recorded");
-  Mark* const mark = event->mark;
-  // Captured streams are in one order already.
-  if (event->stream->capturing) {
-    if (!stream->capturing) stream->capturing = event->stream->capturing;
-    return cudaSuccess;
+  if (!known(stream)) return refuse(cudaErrorInvalidResourceHandle, "a wait on no stream");
+  auto const& capture = event->capture;
+  if (!capture) {
+    if (!event->mark) return refuse(cudaErrorInvalidValue, "a wait for an event not yet recorded");
+    if (stream->capturing)
+      return refuse(cudaErrorStreamCaptureIsolation,
+                    "a captured stream waits for what was recorded outside of its capture");
+    return put(stream, waiting(event->mark));
   }
-  return enqueue(stream, [mark] {
-    for (int turns = 0; !mark->done.load(std::memory_order_relaxed); ++turns) {
-      if (sticky.load(std::memory_order_relaxed) != cudaSuccess) return;
-      turns > 64 ? void(usleep(20)) : std::this_thread::yield();
-    }
-    (void)mark->done.load(std::memory_order_acquire);
-  });
+  if (!capture->open() || (stream->capturing && stream->capturing != capture))
+    return refuse(cudaErrorCapturedEvent, "a wait for an event of another capture");
+  stream->capturing = capture;  // from here on, if it was not
+  capture->wait(stream, event->number);
+  return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   ENTER("cudaEventSynchronize");
+  if (event->capture) return refuse(cudaErrorCapturedEvent, "the host waits for a captured event");
   while (event->mark && !event->mark->done.load(std::memory_order_acquire)) {
     if (sticky.load() != cudaSuccess) return cudaError_t(sticky.load());
     std::this_thread::yield();
   }
-  return cudaSuccess;
-}
-
-// --- graphs -------------------------------------------------------------------------------------
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  ENTER("cudaStreamBeginCapture");
-  if (!known(stream) || stream->capturing) return last = cudaErrorInvalidValue;
-  stream->capturing = new CUgraph_st;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  if (!stream->capturing) return last = cudaErrorInvalidValue;
-  *graph = stream->capturing;
-  {
-    std::lock_guard const held(streams_lock);
-    for (cudaStream_t const s : all_streams)
-      if (s->capturing == *graph) s->capturing = nullptr;
-  }
-  ENTER("cudaStreamEndCapture");
-  return cudaSuccess;
-}
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  ENTER("cudaGraphInstantiate");
-  *exec = new CUgraphExec_st{graph->work};
-  return cudaSuccess;
-}
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  delete graph;
-  return cudaSuccess;
-}
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-  delete exec;
-  return cudaSuccess;
-}
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  ENTER("cudaGraphLaunch");
-  if (!known(stream)) return last = cudaErrorInvalidResourceHandle;
-  for (Work const& work : exec->work) put(stream, work);
   return cudaSuccess;
 }
 

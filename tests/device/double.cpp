@@ -88,6 +88,48 @@ struct Increase {
   }
 };
 
+struct Copy {
+  int* to;
+  int const* from;
+  void operator()() const {
+    if (cuda::thread() == 0) *to = *from;
+  }
+};
+
+/// What was asked of the bench's streams, captured.
+struct Replay {
+  cudaGraphExec_t exec = nullptr;
+
+  template <class F>
+  Replay(Bench& b, F const& work) {
+    cuda::check(cudaStreamBeginCapture(b.stream.get(), cudaStreamCaptureModeThreadLocal), "begin");
+    work();
+    cudaGraph_t graph = nullptr;
+    cuda::check(cudaStreamEndCapture(b.stream.get(), &graph), "end");
+    cuda::check(cudaGraphInstantiate(&exec, graph, 0), "cudaGraphInstantiate");
+    cudaGraphDestroy(graph);
+  }
+  Replay(Replay const&) = delete;
+  Replay& operator=(Replay const&) = delete;
+  ~Replay() { cudaGraphExecDestroy(exec); }
+};
+
+/// Adds one to the device's first number, then copies it to the second on another stream, which
+/// waits for the addition or only for the beginning.
+Replay add_and_copy(Bench& b, bool waits) {
+  return {b, [&] {
+            cuda::Event begun, added, copied;
+            begun.record(b.stream.get());
+            begun.hold(b.other.get());
+            cuda::launch<threads>(b.stream.get(), 1, Increase{b.device});
+            added.record(b.stream.get());
+            if (waits) added.hold(b.other.get());
+            cuda::launch<threads>(b.other.get(), 1, Copy{b.device + 1, b.device});
+            copied.record(b.other.get());
+            copied.hold(b.stream.get());
+          }};
+}
+
 /// Every thread gives its number and takes that of a neighbour.
 template <int Step, bool Barrier>
 struct Shift {
@@ -381,31 +423,94 @@ TEST_CASE("threads of a block that do not meet at one barrier") {
 
 TEST_CASE("a graph is captured without being run, and replays over two streams") {
   Bench b;
-  cuda::Event fork, join;
   CHECK(cudaMemsetAsync(b.device, 0, b.bytes, b.stream.get()) == cudaSuccess);
-  CHECK(cudaStreamBeginCapture(b.stream.get(), cudaStreamCaptureModeThreadLocal) == cudaSuccess);
-  cuda::launch<threads>(b.stream.get(), 1, Increase{b.device});
-  fork.record(b.stream.get());
-  fork.hold(b.other.get());
-  cuda::launch<threads>(b.other.get(), 1, Increase{b.device});
-  join.record(b.other.get());
-  join.hold(b.stream.get());
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t exec = nullptr;
-  CHECK(cudaStreamEndCapture(b.stream.get(), &graph) == cudaSuccess);
-  CHECK(cudaGraphInstantiate(&exec, graph, 0) == cudaSuccess);
-  CHECK(cudaGraphDestroy(graph) == cudaSuccess);
-  auto const count = [&] {
+  Replay const replay = add_and_copy(b, true);
+  auto const seen = [&] {
     CHECK(b.down(b.device) == cudaSuccess);
     CHECK(b.wait() == cudaSuccess);
-    return *b.host;
+    return std::pair(b.host[0], b.host[1]);
   };
-  CHECK(count() == 0);
+  CHECK(seen() == std::pair(0, 0));
   for (int run = 1; run <= 3; ++run) {
-    CHECK(cudaGraphLaunch(exec, b.stream.get()) == cudaSuccess);
-    CHECK(count() == 2 * run);
+    CHECK(cudaGraphLaunch(replay.exec, b.stream.get()) == cudaSuccess);
+    CHECK(seen() == std::pair(run, run));
   }
-  CHECK(cudaGraphExecDestroy(exec) == cudaSuccess);
+}
+
+TEST_CASE("a graph never runs beside itself, on whichever stream") {
+  Bench b;
+  Replay const replay(b, [&] {
+    cuda::launch<threads>(b.stream.get(), 1, Copy{b.device + 1, b.device});
+    cuda::launch<threads>(b.stream.get(), 1, Increase{b.device + 1});
+    cuda::launch<threads>(b.stream.get(), 1, Copy{b.device, b.device + 1});
+  });
+  CHECK(cudaMemsetAsync(b.device, 0, b.bytes, b.stream.get()) == cudaSuccess);
+  CHECK(b.wait() == cudaSuccess);
+  cuda_double::delay(100);
+  for (int run = 0; run < 100; ++run)
+    for (auto const* stream : {&b.stream, &b.other})
+      CHECK(cudaGraphLaunch(replay.exec, stream->get()) == cudaSuccess);
+  CHECK(cudaDeviceSynchronize() == cudaSuccess);
+  cuda_double::delay(0);
+  CHECK(b.down(b.device) == cudaSuccess);
+  CHECK(b.wait() == cudaSuccess);
+  CHECK(*b.host == 200);
+}
+
+TEST_CASE("a missing wait within a graph shows as one between streams does") {
+  Bench b;
+  auto const wrong = [&](bool waits) {
+    Replay const replay = add_and_copy(b, waits);
+    CHECK(cudaMemsetAsync(b.device, 0, b.bytes, b.stream.get()) == cudaSuccess);
+    int count = 0;
+    for (int run = 1; run <= 200; ++run) {
+      cuda::check(cudaGraphLaunch(replay.exec, b.stream.get()), "cudaGraphLaunch");
+      cuda::check(b.down(b.device), "a copy");
+      cuda::check(b.wait(), "a wait");
+      CHECK(b.host[0] == run);
+      count += b.host[1] != run;
+    }
+    return count;
+  };
+  cuda_double::delay(100);
+  CHECK(wrong(true) == 0);
+  CHECK(wrong(false) > 0);
+  cuda_double::delay(0);
+}
+
+TEST_CASE("captures that CUDA would not take") {
+  Bench b;
+  cuda::Event inside, outside;
+  cudaGraph_t graph = nullptr;
+  outside.record(b.other.get());
+  CHECK(cudaStreamBeginCapture(b.stream.get(), cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+  SUBCASE("a stream that is not joined") {
+    inside.record(b.stream.get());
+    inside.hold(b.other.get());
+    cuda::launch<threads>(b.other.get(), 1, Increase{b.device});
+    CHECK(cudaStreamEndCapture(b.stream.get(), &graph) == cudaErrorStreamCaptureUnjoined);
+    CHECK(complains("does not wait for all that the others do"));
+  }
+  SUBCASE("a wait for what is outside, and one from there") {
+    CHECK_THROWS_AS(outside.hold(b.stream.get()), Error);
+    CHECK(complains("recorded outside"));
+    inside.record(b.stream.get());
+    CHECK(cudaStreamEndCapture(b.stream.get(), &graph) == cudaSuccess);
+    CHECK_THROWS_AS(inside.hold(b.other.get()), Error);
+    CHECK(complains("an event of another capture"));
+  }
+  SUBCASE("the host waits for a stream that is captured") {
+    CHECK(b.wait() == cudaErrorStreamCaptureUnsupported);
+    CHECK(complains("the host waits for a stream that is captured"));
+    CHECK(cudaStreamEndCapture(b.stream.get(), &graph) == cudaSuccess);
+  }
+  SUBCASE("an end on another stream") {
+    CHECK(cudaStreamEndCapture(b.other.get(), &graph) == cudaErrorInvalidValue);
+    CHECK(cudaStreamEndCapture(b.stream.get(), &graph) == cudaSuccess);
+  }
+  CHECK(cudaGraphDestroy(graph) == cudaSuccess);
+  CHECK(b.up(b.device) == cudaSuccess);
+  CHECK(b.wait() == cudaSuccess);
 }
 
 TEST_CASE("a failure hits the call it names, or the n-th of any name") {

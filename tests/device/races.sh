@@ -14,10 +14,12 @@ sanitized races thread
 export TSAN_OPTIONS=ignore_noninstrumented_modules=1:exitcode=66
 on_ranks 2 "$work/races" train > "$work/text" 2>&1 || fail "a training run has a race"
 [[ $(grep -c '^[0-9]' "$work/text") == 6 ]] || fail "a training run has lost its losses"
-"$work/races" waits > "$work/text" 2>&1 || fail "two streams that an event orders have a race"
-for run in 1 2 3; do
-  "$work/races" no-wait > "$work/text" 2>&1
-  (($? == 66)) || fail "run $run of two streams without a wait: no race is found"
-  grep -q 'data race' "$work/text" || fail "it ended as for a race, and names none"
+for where in "" -captured; do
+  "$work/races" "waits$where" > "$work/text" 2>&1 || fail "waits$where: ordered, and a race"
+  for run in 1 2 3; do
+    "$work/races" "no-wait$where" > "$work/text" 2>&1
+    (($? == 66)) || fail "run $run of no-wait$where: no race is found"
+    grep -q 'data race' "$work/text" || fail "it ended as for a race, and names none"
+  done
 done
-echo "passed: no race in training, and every one between two streams is found"
+echo "passed: no race in training, and every one between two streams is found, in graphs, too"

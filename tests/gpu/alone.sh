@@ -17,7 +17,7 @@ done
 }
 g++ -std=c++20 -O0 -fopenmp -Wall -Wextra -Werror -Iinclude -Itests/cuda_double -isystem "$cuda" \
   -DTESSERA_CUDA -DTESSERA_CUDA_DOUBLE -DTESSERA_NO_MPI -DTESSERA_NO_ONEDNN tests/gpu/losses.cpp \
-  tests/cuda_double/{cublaslt,fibers,memory,runtime,sort}.cpp -o "$out/losses"
+  tests/cuda_double/{cublaslt,fibers,graphs,memory,runtime,sort}.cpp -o "$out/losses"
 if ldd "$out/losses" | grep -E 'libmpi|libdnnl|libnccl'; then
   echo "FAILED: it needs a library that it was to do without"
   exit 1

@@ -42,7 +42,7 @@ for a in "\$@"; do
   esac
 done
 exec g++ -O0 -Itests/cuda_double -isystem "$cuda" -DTESSERA_CUDA_DOUBLE "\${arguments[@]}" \
-  tests/cuda_double/{cublaslt,fibers,memory,runtime,sort}.cpp
+  tests/cuda_double/{cublaslt,fibers,graphs,memory,runtime,sort}.cpp
 END
 chmod +x "$out"/bin/*
 TESSERA_BUILD=$out TESSERA_PEERS="$out/nothing" PATH=$out/bin:$PATH \
