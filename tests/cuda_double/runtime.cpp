@@ -49,14 +49,23 @@ struct Failure {
 };
 std::mutex failure_lock;
 Failure failure;
-std::atomic<long> calls_made{0};
+std::atomic<long> calls_made{0}, host_waits_made{0};
+std::atomic<bool> issued{false};  // something, since the host has waited last
 
 bool waits(std::string_view call) {
   return call == "cudaStreamQuery" || call.ends_with("Synchronize");
 }
+/// The host waits, or looks whether it must. Atomics that order nothing.
+void stops_host() {
+  if (issued.load(std::memory_order_relaxed)) {
+    issued.store(false, std::memory_order_relaxed);
+    host_waits_made.fetch_add(1, std::memory_order_relaxed);
+  }
+}
 /// At the start of every entry point that can fail: what it returns at once.
 cudaError_t entering(char const* call) {
   calls_made.fetch_add(1, std::memory_order_relaxed);
+  if (waits(call)) stops_host();
   {
     std::lock_guard const held(failure_lock);
     // How often a program looks whether a stream is done is chance, and whether it waits at an end
@@ -145,6 +154,7 @@ std::atomic<unsigned> streams_made{0};
 
 /// Until every stream is idle, or an error is sticky.
 cudaError_t wait_for_all() {
+  stops_host();
   std::vector<cudaStream_t> streams;
   {
     std::lock_guard const held(streams_lock);
@@ -156,10 +166,12 @@ cudaError_t wait_for_all() {
 }
 
 cudaError_t put(cudaStream_t stream, Work work) {
-  if (stream->capturing)
+  if (stream->capturing) {
     stream->capturing->add(stream, std::move(work));
-  else
+  } else {
+    issued.store(true, std::memory_order_relaxed);
     stream->push(std::move(work));
+  }
   return cudaSuccess;
 }
 
@@ -213,6 +225,9 @@ void delay(int microseconds) {
 }
 long calls() {
   return calls_made;
+}
+long host_waits() {
+  return host_waits_made;
 }
 void fail_next(std::string const& call, cudaError_t error, long calls_before) {
   std::lock_guard const held(failure_lock);

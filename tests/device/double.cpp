@@ -513,6 +513,40 @@ TEST_CASE("captures that CUDA would not take") {
   CHECK(b.wait() == cudaSuccess);
 }
 
+TEST_CASE("the host's waits are counted, once for all that was issued before") {
+  Bench b;
+  void* spare = nullptr;
+  cudaEvent_t event = nullptr;
+  CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming) == cudaSuccess);
+  CHECK(cudaMalloc(&spare, 1) == cudaSuccess);
+  CHECK(cudaDeviceSynchronize() == cudaSuccess);
+  long waits = cuda_double::host_waits();
+  auto const stops = [&](auto const& call) {
+    CHECK(b.up(b.device) == cudaSuccess);
+    CHECK(cuda_double::host_waits() == waits);
+    call();
+    CHECK(cuda_double::host_waits() == waits + 1);
+    CHECK(b.wait() == cudaSuccess);
+    CHECK(cudaDeviceSynchronize() == cudaSuccess);
+    CHECK(cuda_double::host_waits() == ++waits);
+  };
+  stops([&] { CHECK(b.wait() == cudaSuccess); });
+  stops([&] { CHECK(cudaStreamQuery(b.other.get()) == cudaSuccess); });
+  stops([&] { CHECK(cudaDeviceSynchronize() == cudaSuccess); });
+  stops([&] {
+    CHECK(cudaEventRecord(event, b.stream.get()) == cudaSuccess);
+    CHECK(cudaEventSynchronize(event) == cudaSuccess);
+  });
+  stops([&] { CHECK(cudaFree(spare) == cudaSuccess); });
+  Replay const replay = add_and_copy(b, true);
+  CHECK(cuda_double::host_waits() == waits);
+  stops([&] {
+    CHECK(cudaGraphLaunch(replay.exec, b.stream.get()) == cudaSuccess);
+    CHECK(b.wait() == cudaSuccess);
+  });
+  CHECK(cudaEventDestroy(event) == cudaSuccess);
+}
+
 TEST_CASE("a failure hits the call it names, or the n-th of any name") {
   Bench b;
   CHECK(b.up(b.device) == cudaSuccess);

@@ -45,7 +45,9 @@ Trained trained(int steps = 3) {
       world(), {.learning_rate = 1e-2, .clip_norm = 0.5});
   Trained t;
   for (int i = 0; i < steps; ++i) {
+    long const waits = cuda_double::host_waits();
     Report const r = trainer.step(Made{});
+    CHECK(cuda_double::host_waits() - waits == (std::is_same_v<Policies, On<Cuda>> || ...));
     t.losses.push_back(r.loss);
     t.norms.push_back(r.gradient_norm);
   }

@@ -3,6 +3,7 @@
 // timeout: 120
 /// Optimizers that work across tensors, on a GPU's double: the same bits in every layout, the
 /// losses of cores, and with equal gradients their bits, or a bound where products are another's.
+#include <cuda_double/api.hpp>
 #include <cuda_double/memory.hpp>
 
 #include <cmath>
@@ -33,7 +34,11 @@ Trained trained(int steps = 3) {
                 .groups = {{.pattern = "blocks.1.mlp.*", .rate = 0.5, .weight_decay = 0}}});
   Trained t;
   std::size_t const allocated = cuda_double::allocated();
-  for (int i = 0; i < steps; ++i) t.losses.push_back(trainer.step(Counting{}).loss);
+  for (int i = 0; i < steps; ++i) {
+    long const waits = cuda_double::host_waits();
+    t.losses.push_back(trainer.step(Counting{}).loss);
+    CHECK(cuda_double::host_waits() - waits == (std::is_same_v<Policies, On<Cuda>> || ...));
+  }
   CHECK(cuda_double::allocated() == allocated);
   Traffic const& c = trainer.engine().traffic();
   CHECK(c.exchanged.copied ==

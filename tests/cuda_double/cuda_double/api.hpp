@@ -33,6 +33,9 @@ void write(void const* at, std::size_t bytes, char const* who);
 void delay(int microseconds);
 /// Calls of the library so far; and what has been launched.
 long calls();
+/// How often the host has stopped for what it had issued since it last did: by looking whether a
+/// stream is done, by any call that waits, and by giving memory back. There is no copy that blocks.
+long host_waits();
 /// A call of this name begins: the error that fail_next() has for it, or a sticky one.
 cudaError_t calling(char const* call);
 /// An error that is not sticky, and its reason.
