@@ -5,6 +5,9 @@
 #
 #   tests/gpu.sh          builds for the GPU that is here, in build-gpu/; a line per check
 #
+# Attention by cuDNN is built and checked beside the rest where cuDNN is: in TESSERA_CUDNN_ROOT or
+# the toolkit, and its frontend's headers in TESSERA_CUDNN_FRONTEND or beside cudnn.h.
+#
 # It ends within TESSERA_LIMIT seconds (530). What it lacks, a tool or the time, is `not run`, which
 # is never a pass. The last line is `N passed, M failed, K not run`; the status is 0 only if nothing
 # failed.
@@ -60,12 +63,31 @@ check() {
 flags=(-std=c++20 -O2 -arch=native -x cu -Iinclude -Xcompiler -fopenmp --extended-lambda
   -DTESSERA_CUDA -DTESSERA_NO_MPI -DTESSERA_NO_ONEDNN)
 programs=(tests/gpu/losses tests/gpu/kernels bench/gpu)
+# build NAME SOURCE FLAG...
+build() {
+  rm -f "$out/$1"
+  timeout "$limit" "$nvcc" "${flags[@]}" "$2.cpp" -o "$out/$1" "${@:3}" -lcublasLt -ldl \
+    > "$out/$1.log" 2>&1 &
+}
+cudnn=${TESSERA_CUDNN_ROOT:-$(dirname "$(dirname "$(readlink -f "$nvcc")")")}
+frontend=${TESSERA_CUDNN_FRONTEND:-$cudnn/include}
+with_cudnn=()
+for folder in lib64 lib; do
+  if [ -e "$cudnn/$folder/libcudnn.so.9" ] && [ -e "$cudnn/include/cudnn.h" ] &&
+    [ -e "$frontend/cudnn_frontend.h" ]; then
+    with_cudnn=(-DTESSERA_CUDNN -isystem "$frontend" -isystem "$cudnn/include"
+      "-L$cudnn/$folder" -l:libcudnn.so.9 -Xlinker "-rpath=$cudnn/$folder")
+    break
+  fi
+done
 echo "building ${programs[*]} in $out" >&2
 for program in "${programs[@]}"; do
-  rm -f "$out/${program//\//-}"
-  timeout "$limit" "$nvcc" "${flags[@]}" "$program.cpp" -o "$out/${program//\//-}" -lcublasLt -ldl \
-    > "$out/${program//\//-}.log" 2>&1 &
+  build "${program//\//-}" "$program"
 done
+if [ ${#with_cudnn[@]} -gt 0 ]; then
+  build cudnn-attention tests/gpu/attention "${with_cudnn[@]}"
+  build cudnn-losses tests/gpu/losses "${with_cudnn[@]}"
+fi
 wait
 losses=$out/tests-gpu-losses kernels=$out/tests-gpu-kernels step=$out/bench-gpu
 for program in "$losses" "$kernels" "$step"; do
@@ -74,6 +96,15 @@ done
 
 check 120 "losses, graphs and memory" "$losses"
 check 120 "kernels, products and attention beside references in double" "$kernels"
+if [ ${#with_cudnn[@]} -gt 0 ]; then
+  for program in "$out"/cudnn-{attention,losses}; do
+    check 10 "$program compiles" sh -c 'cat "$0.log" && test -x "$0"' "$program"
+  done
+  check 60 "attention by cuDNN beside references in double" "$out/cudnn-attention"
+  check 60 "losses and graphs with attention by cuDNN" "$out/cudnn-losses"
+else
+  not_run "attention by cuDNN, as $cudnn has no cuDNN or $frontend no cudnn_frontend.h"
+fi
 
 # No initcheck: every byte is written before a kernel sees it, what a kernel must write as NaN.
 sanitizer=$(tool compute-sanitizer)

@@ -52,7 +52,9 @@ def job(options, path, source, **how):
     flags = tests.directives(path)
     if flags.get("double") is not None:
         words.insert(1, "-DTESSERA_DOUBLE")
-    if flags.get("cuda") is not None or DOUBLES in path.parents:
+    if flags.get("cudnn") is not None:
+        words.insert(1, "-DTESSERA_CUDNN")
+    if {"cuda", "cudnn"} & flags.keys() or DOUBLES in path.parents:
         words[1:1] = ["-DTESSERA_CUDA", "-DTESSERA_CUDA_DOUBLE", f"-I{DOUBLES}",
                       *compilers.cuda_headers()]
 

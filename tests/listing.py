@@ -10,6 +10,7 @@ What a file needs stands in comments among its first lines (`//` in C++, `#` in 
                         reaches ranks.hpp; everything else runs plainly
     // double           compiled with -DTESSERA_DOUBLE
     // cuda             with the CUDA backend, on the doubles of tests/cuda_double
+    // cudnn            the same, with cuDNN's attention on its double
     // static           passes by compiling
     // nvcc             also compiled by nvcc
     // timeout: 120     seconds; 60 unless told
@@ -31,7 +32,7 @@ APART = ("tests/reject", "tests/consumer", "tests/fixtures", "tests/main", "test
 FIRST_LINES = 12
 RANKS = ROOT / "tests/ranks.hpp"
 DIRECTIVE = re.compile(r"^(?://|#) (?:(ranks|timeout|args):\s*(.*)"
-                       r"|(double|cuda|static|nvcc|manual|test|beside))$")
+                       r"|(double|cuda|cudnn|static|nvcc|manual|test|beside))$")
 
 
 def directives(path):
@@ -64,7 +65,7 @@ def line(kind, path, folder, found):
         kind = "static"
     under_mpi = kind != "script" and RANKS in compilers.closure(path)
     ranks = found.get("ranks", "1 2 4" if under_mpi else "0")
-    flags = [f for f in ("double", "cuda", "manual", "beside") if f in found]
+    flags = [f for f in ("double", "cuda", "cudnn", "manual", "beside") if f in found]
     flags += ["ranks"] * under_mpi
     arguments = found.get("args", "")
     if "|" in arguments:

@@ -194,7 +194,10 @@ class Trainer {
       : engine_(world, start(world), detail::make_device<Backend>,
                 segment_graphs<Model, Settings, backend_index<Backend>>,
                 detail::optimizer_table<Optimizer, Backend, Range>,
-                int(vocabulary<Model, Settings>), std::move(options)) {}
+                int(vocabulary<Model, Settings>), std::move(options)) {
+    for (std::string const& said : engine_.remarks())
+      if (world.root()) std::fprintf(stderr, "tessera: %s\n", said.c_str());
+  }
 
   /// One optimizer step on the next global batch of the run.
   template <class D>

@@ -84,17 +84,27 @@ void check_attention(Judge& j, AttentionShape const& s, bool packed) {
   auto const y = j.blank<T>(a.outputs()), dqkv = j.blank<T>(a.inputs());
   auto const log_sum = j.blank<float>(a.log_sums());
   auto const documents = j.put(packed ? a.table : std::vector<std::int32_t>(1));
-  auto const workspace =
-      j.put(std::vector<std::byte>(std::size_t(CudaAttention::workspace(s, dtype_of<T>))));
+  AttentionTask const there{s, dtype_of<T>, false, packed}, back{s, dtype_of<T>, true, packed};
+  CudaAttention forward(there), back_pass(back);
+  auto const workspace = j.put(std::vector<std::byte>(std::size_t(
+      std::max({Bytes(1), CudaAttention::workspace(there), CudaAttention::workspace(back)}))));
   AttentionOperands const x{in.get(), packed ? documents.get() : nullptr, y.get(), log_sum.get()};
   std::string const name = ", " + (type_name<T> + (" of " + a.text()));
+  for (auto const* made : {&forward, &back_pass})
+    if (std::string const said(made->remark()); !said.empty()) std::printf("%s\n", said.c_str());
   // exp makes a score's error, some scores are above 4, one of its weight.
   double const of_weights = 4 * of_sum(s.width) + 2 * of_sum(s.tokens);
-  CudaAttention::forward(s, dtype_of<T>, x, workspace.get(), j.stream());
-  j.check("attention" + name, y, a.plain(qkv), roundings<T>(of_weights));
-  CudaAttention::backward(s, dtype_of<T>, x, up.get(), dqkv.get(), workspace.get(), j.stream());
-  j.check("attention's gradient" + name, dqkv, a.gradient(qkv, dy, y.read()),
-          roundings<T>(2 * of_weights));
+  // Matrix units take weights and slopes in 16 bits; the worst of many sums errs by some units.
+  auto const rounded = [](CudaAttention const& made, double units) {
+    return made.by_cudnn() ? units * unit<T> : 0;
+  };
+  forward.forward(x, workspace.get(), j.stream());
+  auto const by = [](CudaAttention const& made) { return made.by_cudnn() ? " by cuDNN" : ""; };
+  j.check("attention" + (by(forward) + name), y, a.plain(qkv),
+          roundings<T>(of_weights) + rounded(forward, 8));
+  back_pass.backward(x, up.get(), dqkv.get(), workspace.get(), j.stream());
+  j.check("attention's gradient" + (by(back_pass) + name), dqkv, a.gradient(qkv, dy, y.read()),
+          roundings<T>(2 * of_weights) + rounded(back_pass, 16));
 }
 
 /// Documents, as a kernel finds them, beside those that the table of cores has.
@@ -126,7 +136,10 @@ void check_attention(Judge& j) {
   if (!j.small) {
     check_attention<T>(j, {1, 512, 12, 12, 64}, false);
     check_attention<T>(j, {1, 384, 8, 2, 128, true, 200}, false);
+    check_attention<T>(j, {2, 320, 4, 4, 64, false}, false);
   }
+  check_attention<T>(j, {2, 36, 4, 2, 16, false, 7}, false);
+  check_attention<T>(j, {1, 33, 2, 2, 24}, false);
   check_attention<T>(j, {2, 33, 4, 2, 20}, true);
   check_attention<T>(j, {1, 37, 2, 1, 5, false}, false);
   check_attention<T>(j, {1, 150, 1, 1, 33, false, 9}, true);

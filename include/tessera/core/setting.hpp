@@ -14,6 +14,8 @@
 
 #if defined(TESSERA_CUDA) && defined(TESSERA_DOUBLE)
 #define TESSERA_SETTING cpu_cuda_double
+#elif defined(TESSERA_CUDA) && defined(TESSERA_CUDNN)
+#define TESSERA_SETTING cpu_cuda_cudnn
 #elif defined(TESSERA_CUDA)
 #define TESSERA_SETTING cpu_cuda
 #elif defined(TESSERA_DOUBLE)

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <memory>
+#include <string>
 #include <string_view>
 
 namespace tessera::inline TESSERA_SETTING {
@@ -17,6 +18,7 @@ struct BoundOp {
   double (*flops)(Signature const&) = nullptr;
   void (*kernel)(Call const&) = nullptr;                         // null: the node is no op
   std::shared_ptr<void> (*prepare)(Signature const&) = nullptr;  // null: the kernel has no state
+  std::string (*remark)(void const* state) = nullptr;            // null: there is never one
 };
 
 /// backend: by its index among the enabled ones.
@@ -25,9 +27,12 @@ constexpr std::array<BoundOp, N> bound(std::array<Node, N> const& graph, int bac
   std::array<BoundOp, N> ops{};
   for (std::size_t i = 0; i < N; ++i)
     if (Op const* const op = graph[i].op)
-      ops[i] = {op->name, op->traits, op->flops,
+      ops[i] = {op->name,
+                op->traits,
+                op->flops,
                 op->kernel[std::size_t(graph[i].low)][std::size_t(backend)],
-                op->prepare[std::size_t(backend)]};
+                op->prepare[std::size_t(backend)],
+                op->remark[std::size_t(backend)]};
   return ops;
 }
 /// The nodes without the tables, which would bring their kernels with them.

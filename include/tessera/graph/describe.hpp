@@ -145,6 +145,17 @@ constexpr void add_fusion(std::vector<FusionInfo>& all, int segment, std::string
   all.push_back({segment, name, 1, saved});
 }
 
+constexpr void add_choice(std::vector<ChoiceInfo>& all, int segment, std::string_view op,
+                          std::string_view by) {
+  if (by.empty()) return;
+  for (ChoiceInfo& c : all)
+    if (c.segment == segment && c.op == op && c.by == by) {
+      ++c.ops;
+      return;
+    }
+  all.push_back({segment, op, by, 1});
+}
+
 template <class Model, int I, class S>
 constexpr SegmentInfo describe_segment(Flats const& flats, Facts& facts, int backend) {
   auto const& g = graph<Model, I, S>;
@@ -168,6 +179,7 @@ constexpr SegmentInfo describe_segment(Flats const& flats, Facts& facts, int bac
     if (!n.skip_in_training)
       (n.part == Part::forward ? s.forward_flops : s.backward_flops) += n.op->flops(signed_);
     facts.workspace = std::max(facts.workspace, n.op->workspace[std::size_t(backend)](signed_));
+    add_choice(facts.choices, I, n.op->name, n.op->choice[std::size_t(backend)](signed_));
     if (!n.op->saving.empty()) add_fusion(facts.fusions, I, n.op->saving, n.op->saved(signed_));
   }
   return s;
@@ -266,10 +278,10 @@ constexpr Facts make_facts() {
 }
 
 struct FactCounts {
-  std::size_t segments = 0, flats = 0, matrices = 0, fusions = 0;
+  std::size_t segments = 0, flats = 0, matrices = 0, fusions = 0, choices = 0;
   constexpr bool hold(FactCounts const& o) const {
     return segments >= o.segments && flats >= o.flats && matrices >= o.matrices &&
-           fusions >= o.fusions;
+           fusions >= o.fusions && choices >= o.choices;
   }
 };
 
@@ -281,11 +293,13 @@ struct ConstantFacts {
   std::array<FlatInfo, Most.flats> flats{};
   std::array<MatrixInfo, Most.matrices> matrices{};
   std::array<FusionInfo, Most.fusions> fusions{};
+  std::array<ChoiceInfo, Most.choices> choices{};
   Bytes workspace = 0, batch = 0;
 
   /// What Most has no room for is left out.
   constexpr explicit ConstantFacts(Facts const& f)
-      : count{f.segments.size(), f.flats.size(), f.matrices.size(), f.fusions.size()},
+      : count{f.segments.size(), f.flats.size(), f.matrices.size(), f.fusions.size(),
+              f.choices.size()},
         workspace(f.workspace),
         batch(f.batch) {
     auto const copy = [](auto const& from, auto& to) {
@@ -293,13 +307,17 @@ struct ConstantFacts {
     };
     copy(f.segments, segments), copy(f.flats, flats);
     copy(f.matrices, matrices), copy(f.fusions, fusions);
+    copy(f.choices, choices);
   }
 };
 
+template <class Model>
+inline constexpr FactCounts usual_counts{
+    .segments = segments<Model>, .flats = 16, .matrices = 64, .fusions = 64, .choices = 16};
+
 /// Deriving them takes the compiler a while: once is enough for most models.
 template <class Model, class S, int Backend>
-inline constexpr ConstantFacts<FactCounts{segments<Model>, 16, 64, 64}> usual_facts(
-    make_facts<Model, S, Backend>());
+inline constexpr ConstantFacts<usual_counts<Model>> usual_facts(make_facts<Model, S, Backend>());
 template <class Model, class S, int Backend>
 inline constexpr ConstantFacts<usual_facts<Model, S, Backend>.count> large_facts(
     make_facts<Model, S, Backend>());
@@ -307,7 +325,7 @@ inline constexpr ConstantFacts<usual_facts<Model, S, Backend>.count> large_facts
 template <class Model, class S, int Backend>
 constexpr auto const& constant_facts() {
   constexpr auto const& usual = usual_facts<Model, S, Backend>;
-  if constexpr (FactCounts{segments<Model>, 16, 64, 64}.hold(usual.count))
+  if constexpr (usual_counts<Model>.hold(usual.count))
     return usual;
   else
     return large_facts<Model, S, Backend>;
@@ -327,6 +345,7 @@ constexpr Facts describe() {
           .flats = list(c.flats, c.count.flats),
           .matrices = list(c.matrices, c.count.matrices),
           .fusions = list(c.fusions, c.count.fusions),
+          .choices = list(c.choices, c.count.choices),
           .workspace = c.workspace,
           .batch = c.batch,
           .samples = batch_of<S>};

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -124,6 +125,8 @@ struct Op {
   std::array<std::array<void (*)(Call const&), backends>, stores> kernel{};  // by Signature::low
   std::array<std::shared_ptr<void> (*)(Signature const&), backends> prepare{};
   std::array<Bytes (*)(Signature const&), backends> workspace{};
+  std::array<std::string_view (*)(Signature const&), backends> choice{};  // empty: there is none
+  std::array<std::string (*)(void const* state), backends> remark{};      // null: never one
 };
 
 struct Node {

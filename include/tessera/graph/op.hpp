@@ -18,7 +18,8 @@
 /// check(Shape... [, int attribute]), flops(Signature), fusions (an array of Fusion), saving (a
 /// text) with saved(Signature). Optional members of kernels<Op, Backend>: prepare(Signature) (its
 /// result lives as long as the trainer and is Call::state), workspace(Signature) (bytes of
-/// Call::workspace).
+/// Call::workspace), choice(Signature) (who computes it, where there is a choice), remark(void
+/// const* state) (what of that did not come true; empty: nothing).
 /// A kernel is a Team function, or a host function whose first parameter is a Call. What a team is
 /// given is TESSERA_BOTH: `[=] TESSERA_BOTH(std::int64_t i) {...}`, for nvcc --extended-lambda.
 #pragma once
@@ -249,7 +250,16 @@ constexpr Bytes workspace_of(Signature const& s) {
   else
     return (void)s, Bytes(0);
 }
-
+template <class O, class B>
+constexpr std::string_view choice_of([[maybe_unused]] Signature const& s) {
+  if constexpr (requires { kernels<O, B>::choice(s); }) return kernels<O, B>::choice(s);
+  return {};
+}
+template <class O, class B>
+constexpr auto remark_of() -> std::string (*)(void const*) {
+  if constexpr (requires { &kernels<O, B>::remark; }) return &kernels<O, B>::remark;
+  return nullptr;
+}
 /// f<0>(), f<1>(), ...: once for every type that values may be stored in.
 template <class F>
 constexpr void for_each_store(F const& f) {
@@ -309,6 +319,8 @@ constexpr Op make_table(std::integer_sequence<int, I...>) {
     });
     op.prepare = {preparation<O, B>()...};
     op.workspace = {&workspace_of<O, B>...};
+    op.choice = {&choice_of<O, B>...};
+    op.remark = {remark_of<O, B>()...};
   }(Enabled{});
   return op;
 }

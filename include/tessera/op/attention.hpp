@@ -7,6 +7,9 @@
 #include <tessera/backend/enabled.hpp>
 #include <tessera/graph/adjoint.hpp>
 
+#include <string>
+#include <string_view>
+
 namespace tessera::inline TESSERA_SETTING {
 
 /// One way of attending. The number of heads follows from the operand's shape.
@@ -42,9 +45,8 @@ struct AttentionRules {
   static constexpr Bytes document_bytes(Shape qkv) {
     return K.separator < 0 ? 0 : aligned(qkv[0] * 2 * qkv[1] * Bytes(sizeof(std::int32_t)));
   }
-  template <class B>
-  static constexpr Bytes workspace(Shape qkv, DType low) {
-    return document_bytes(qkv) + B::Attention::workspace(K.of(qkv), low);
+  static constexpr AttentionTask task(Shape qkv, DType low, bool backward) {
+    return {K.of(qkv), low, backward, K.separator >= 0};
   }
   static std::byte* rest(Shape qkv, void* workspace) {
     return static_cast<std::byte*>(workspace) + document_bytes(qkv);
@@ -117,53 +119,66 @@ struct DocumentAttention : Attention<K> {
   }
 };
 
-template <AttentionKind K, class B>
-struct kernels<Attention<K>, B> {
-  using Rules = detail::AttentionRules<K>;
-  static constexpr Bytes workspace(Signature const& s) {
-    return Rules::template workspace<B>(s.in[0], s.low);
+namespace detail {
+
+/// What the kernels of one kind share: B's attention is made once for each.
+template <AttentionKind K, class B, bool Backward>
+struct AttentionKernels {
+  using Rules = AttentionRules<K>;
+  using Made = typename B::Attention;
+  static constexpr AttentionTask task(Signature const& s) {
+    return Rules::task(s.in[Backward ? 1 : 0], s.low, Backward);
   }
+  static constexpr Bytes workspace(Signature const& s) {
+    AttentionTask const t = task(s);
+    return Rules::document_bytes(s.in[Backward ? 1 : 0]) + Made::workspace(t);
+  }
+  static constexpr std::string_view choice(Signature const& s) { return Made::choice(task(s)); }
+  static Made prepare(Signature const& s) { return Made{task(s)}; }
+  static std::string remark(void const* state) {
+    return std::string(static_cast<Made const*>(state)->remark());
+  }
+  static Made& made(Call const& c) { return *static_cast<Made*>(c.state); }
+};
+
+}  // namespace detail
+
+template <AttentionKind K, class B>
+struct kernels<Attention<K>, B> : detail::AttentionKernels<K, B, false> {
   template <class Low>
   static void run(Call const& c, View<Low> y, View<Low const> qkv, View<Real> log_sum) {
-    B::Attention::forward(K.of(qkv.shape), dtype_of<Low>, {qkv.at, nullptr, y.at, log_sum.at},
-                          c.workspace, c.queue);
+    kernels::made(c).forward({qkv.at, nullptr, y.at, log_sum.at}, c.workspace, c.queue);
   }
 };
 template <AttentionKind K, class B>
-struct kernels<AttentionInput<K>, B> {
-  using Rules = detail::AttentionRules<K>;
-  static constexpr Bytes workspace(Signature const& s) {
-    return Rules::template workspace<B>(s.in[1], s.low);
-  }
+struct kernels<AttentionInput<K>, B> : detail::AttentionKernels<K, B, true> {
   template <class Low>
   static void run(Call const& c, View<Low> dqkv, View<Low const> dy, View<Low const> qkv,
                   View<Low const> y, View<Real const> log_sum) {
-    B::Attention::backward(K.of(qkv.shape), dtype_of<Low>,
-                           {qkv.at, nullptr, const_cast<Low*>(y.at), const_cast<Real*>(log_sum.at)},
-                           dy.at, dqkv.at, c.workspace, c.queue);
+    kernels::made(c).backward(
+        {qkv.at, nullptr, const_cast<Low*>(y.at), const_cast<Real*>(log_sum.at)}, dy.at, dqkv.at,
+        c.workspace, c.queue);
   }
 };
 template <AttentionKind K, class B>
-struct kernels<DocumentAttention<K>, B> : kernels<Attention<K>, B> {
+struct kernels<DocumentAttention<K>, B> : detail::AttentionKernels<K, B, false> {
   using Rules = detail::AttentionRules<K>;
   template <class Low>
   static void run(Call const& c, View<Low> y, View<Low const> qkv, View<std::int32_t const> tokens,
                   View<Real> log_sum) {
-    B::Attention::forward(K.of(qkv.shape), dtype_of<Low>,
-                          {qkv.at, Rules::template documents<B>(tokens, c), y.at, log_sum.at},
-                          Rules::rest(qkv.shape, c.workspace), c.queue);
+    kernels::made(c).forward({qkv.at, Rules::template documents<B>(tokens, c), y.at, log_sum.at},
+                             Rules::rest(qkv.shape, c.workspace), c.queue);
   }
 };
 template <AttentionKind K, class B>
-struct kernels<DocumentAttentionInput<K>, B> : kernels<AttentionInput<K>, B> {
+struct kernels<DocumentAttentionInput<K>, B> : detail::AttentionKernels<K, B, true> {
   using Rules = detail::AttentionRules<K>;
   template <class Low>
   static void run(Call const& c, View<Low> dqkv, View<Low const> dy, View<Low const> qkv,
                   View<Low const> y, View<Real const> log_sum, View<std::int32_t const> tokens) {
-    B::Attention::backward(K.of(qkv.shape), dtype_of<Low>,
-                           {qkv.at, Rules::template documents<B>(tokens, c), const_cast<Low*>(y.at),
-                            const_cast<Real*>(log_sum.at)},
-                           dy.at, dqkv.at, Rules::rest(qkv.shape, c.workspace), c.queue);
+    kernels::made(c).backward({qkv.at, Rules::template documents<B>(tokens, c),
+                               const_cast<Low*>(y.at), const_cast<Real*>(log_sum.at)},
+                              dy.at, dqkv.at, Rules::rest(qkv.shape, c.workspace), c.queue);
   }
 };
 static_assert(complete<Attention<AttentionKind{.width = 8}>> &&

@@ -60,12 +60,20 @@ struct FusionInfo {
   Bytes saved = 0;
 };
 
+/// Who computes ops of a segment where its backend has a choice, unless a GPU refuses.
+struct ChoiceInfo {
+  int segment = 0;
+  std::string_view op{}, by{};
+  int ops = 0;  // of one layer and one micro-batch
+};
+
 /// The last segment computes the loss.
 struct Facts {
   std::vector<SegmentInfo> segments{};
   std::vector<FlatInfo> flats{};
   std::vector<MatrixInfo> matrices{};
   std::vector<FusionInfo> fusions{};
+  std::vector<ChoiceInfo> choices{};
   Bytes workspace = 0;  // of kernels: the largest need
   Bytes batch = 0;      // inputs and targets of one micro-batch, and what goes with them
   SampleBatch samples{};

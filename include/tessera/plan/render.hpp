@@ -4,6 +4,8 @@
 #include <tessera/plan/memory.hpp>
 #include <tessera/plan/words.hpp>
 
+#include <utility>
+
 namespace tessera::inline TESSERA_SETTING {
 
 namespace detail {
@@ -151,6 +153,19 @@ inline void render_fusions(Plan const& p, std::string& out) {
   out += "\n";
 }
 
+/// Who computes what, where there is a choice. A GPU that refuses is told of when a run starts.
+inline void render_choices(Plan const& p, std::string& out) {
+  bool any = false;
+  for (ChoiceInfo const& c : p.facts.choices) {
+    SegmentInfo const& s = p.facts.segments[std::size_t(c.segment)];
+    if (!std::exchange(any, true)) line(out, "computed, per rank and step, by");
+    line(out, "  " + column(s.name, 12) +
+                  right(std::to_string(std::int64_t(s.layers) * p.micros * c.ops) + " x", 7) +
+                  column(c.op, 14) + std::string(c.by));
+  }
+  if (any) out += "\n";
+}
+
 }  // namespace detail
 
 /// What a rank allocates: every family, and the sum.
@@ -230,6 +245,7 @@ inline std::string render(Plan const& p) {
   if (!train) return out;
   out += "\n";
   detail::render_fusions(p, out);
+  detail::render_choices(p, out);
   out += render_memory(p);
   return out;
 }

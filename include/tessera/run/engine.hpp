@@ -57,6 +57,14 @@ class Engine {
   Memory& memory() { return memory_; }
   Executor& executor() { return executor_; }
   Trace& trace() { return trace_; }
+  /// What did not come true of the choices in the plan's text, and why.
+  std::vector<std::string> remarks() const {
+    std::vector<std::string> all;
+    for (Program const& program : executor_.programs())
+      for (std::string const& said : program.remarks())
+        all.push_back(std::string(program.segment().name) + ": " + said);
+    return all;
+  }
   OptimizerTable const& optimizer() const { return optimizer_; }
   /// Names of the states that a parameter has.
   std::span<std::string_view const> states_of(std::string const& path) const {

@@ -7,8 +7,11 @@
 #include <tessera/graph/bound.hpp>
 #include <tessera/graph/describe.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <string>
+#include <vector>
 
 namespace tessera::inline TESSERA_SETTING {
 
@@ -150,6 +153,17 @@ class Program {
   }
 
   SegmentGraph const& segment() const { return segment_; }
+  /// What ops say of how they were prepared, each once.
+  std::vector<std::string> remarks() const {
+    std::vector<std::string> all;
+    for (std::vector<Step> const* steps : {&forward_, &backward_})
+      for (Step const& s : *steps) {
+        std::string const said = s.state && s.op->remark ? s.op->remark(s.state.get()) : "";
+        if (!said.empty() && std::find(all.begin(), all.end(), said) == all.end())
+          all.push_back(said);
+      }
+    return all;
+  }
 
   void forward(Bases const& at, bool training, NodeWatch* watch = nullptr) {
     for (Step& s : forward_)

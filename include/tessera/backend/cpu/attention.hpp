@@ -190,16 +190,20 @@ inline void attention_backward(AttentionShape const& s, DType type, AttentionOpe
 
 /// What ops see of it.
 struct CpuAttention {
-  static constexpr Bytes workspace(AttentionShape const& s, DType type) {
-    return attention_workspace(s, type);
+  AttentionTask task;
+
+  static constexpr Bytes workspace(AttentionTask const& t) {
+    return attention_workspace(t.shape, t.type);
   }
-  static void forward(AttentionShape const& s, DType type, AttentionOperands const& x,
-                      void* workspace, void*) {
-    attention_forward(s, type, x, workspace);
+  /// There is none, and nothing to say of it.
+  static constexpr std::string_view choice(AttentionTask const&) { return {}; }
+  std::string_view remark() const { return {}; }
+  void forward(AttentionOperands const& x, void* workspace, void*) const {
+    attention_forward(task.shape, task.type, x, workspace);
   }
-  static void backward(AttentionShape const& s, DType type, AttentionOperands const& x,
-                       void const* dy, void* dqkv, void* workspace, void*) {
-    attention_backward(s, type, x, dy, dqkv, workspace);
+  void backward(AttentionOperands const& x, void const* dy, void* dqkv, void* workspace,
+                void*) const {
+    attention_backward(task.shape, task.type, x, dy, dqkv, workspace);
   }
 };
 
