@@ -76,7 +76,7 @@ for folder in lib64 lib; do
   if [ -e "$cudnn/$folder/libcudnn.so.9" ] && [ -e "$cudnn/include/cudnn.h" ] &&
     [ -e "$frontend/cudnn_frontend.h" ]; then
     with_cudnn=(-DTESSERA_CUDNN -isystem "$frontend" -isystem "$cudnn/include"
-      "-L$cudnn/$folder" -l:libcudnn.so.9 -Xlinker "-rpath=$cudnn/$folder")
+      "-L$cudnn/$folder" -l:libcudnn.so.9 -lnvrtc -Xlinker "-rpath=$cudnn/$folder")
     break
   fi
 done

@@ -22,15 +22,14 @@ struct Limits {
   Bytes enough = 256_MiB, most = 2_GiB;
 };
 
-/// Bytes that a call may ask for. The scores are in whole tiles; beside them are sums in float, by
-/// token, and by token and head, and of grouped heads gradients of keys and values before they are
-/// added.
+/// Bytes that a call may ask for. cuDNN 9.19 asks for scores in whole tiles (nothing on sm_100), of
+/// grouped heads for gradients of keys and values before they are added, and for a sum per query.
 constexpr Bytes room_of(AttentionTask const& t, Piece const& p) {
   AttentionShape const& s = t.shape;
   std::int64_t const tokens = round_up(s.tokens, 128);
-  Bytes const rows = p.sequences * p.kv_heads * s.group() * tokens * Bytes(sizeof(float));
-  if (!t.backward) return 2_MiB + 4 * rows;
-  return 2_MiB + rows / 2 * tokens + rows * (4 + 3 * s.width);
+  Bytes const sums = p.sequences * p.kv_heads * s.group() * tokens * Bytes(sizeof(float));
+  if (!t.backward) return 1_MiB + sums;
+  return 1_MiB + sums / 2 * tokens + sums * (s.group() > 1 ? 2 * s.width + 2 : 2);
 }
 
 constexpr std::int64_t largest_divisor(std::int64_t n, auto const& fits) {
