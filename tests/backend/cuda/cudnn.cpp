@@ -161,6 +161,19 @@ TEST_CASE("what cuDNN refuses is done by the library's own kernels, and said") {
   CHECK(std::memcmp(large.dqkv.data(), own.dqkv.data(), own.dqkv.size() * sizeof(bf16)) == 0);
 }
 
+TEST_CASE("what the frontend takes beside the engine counts, too") {
+  AttentionTask const back{{2, 12, 4, 2, 16}, DType::bf16, true};
+  Bytes const room = cudnn::workspace_of(back), engine = 2 * 2 * 4 * 64 * 128,
+              sums = 4 * 2 * 4 * 12;
+  cuda_double::want_workspace(room - engine - sums);
+  CHECK(CudnnAttention(back).by_cudnn());
+  cuda_double::want_workspace(room - engine - sums + 16);
+  CHECK(CudnnAttention(back).remark().find("; it wants " + std::to_string(room + 16) +
+                                           " bytes of workspace, and the plan has " +
+                                           std::to_string(room)) != std::string::npos);
+  cuda_double::want_workspace(0);
+}
+
 TEST_CASE("documents are not for cuDNN, and nothing is said") {
   Made<bf16> const m = made<bf16>(Attending({2, 12, 4, 2, 16}, true));
   CHECK(m.runs == 0);
