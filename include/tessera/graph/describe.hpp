@@ -311,11 +311,12 @@ struct ConstantFacts {
   }
 };
 
+/// What most models stay within.
 template <class Model>
 inline constexpr FactCounts usual_counts{
     .segments = segments<Model>, .flats = 16, .matrices = 64, .fusions = 64, .choices = 16};
 
-/// Deriving them takes the compiler a while: once is enough for most models.
+/// Deriving them takes the compiler a while, so it is done once where that is enough.
 template <class Model, class S, int Backend>
 inline constexpr ConstantFacts<usual_counts<Model>> usual_facts(make_facts<Model, S, Backend>());
 template <class Model, class S, int Backend>
