@@ -93,7 +93,13 @@ def main():
     for source in (program, graphs):
         words = compiled(source, work / source.stem, [*there, *link])
         words.remove("-c")
-        run(words)
+        if source == program or (work / source.stem).exists():
+            complaint = compilers.run_cached(build, words, source,
+                                             lambda status, said: said if status else "")
+            if complaint:
+                sys.exit(f"{compilers.first_errors(complaint, 30)}\nFAILED: {' '.join(words)}")
+        else:
+            run(words)
     # Without a driver cuDNN still wants its library, of which the toolkit has an empty one.
     stub = toolkit / "lib64/stubs/libcuda.so"
     if "libcuda.so.1" not in run(["/sbin/ldconfig", "-p"]) and not (work / "libcuda.so.1").exists():
