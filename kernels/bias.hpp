@@ -19,6 +19,7 @@ struct BiasAdd {
   View<T const> x, b;
 
   TESSERA_BOTH std::int64_t rows() const { return y.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return y.cols(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {

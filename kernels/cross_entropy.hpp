@@ -31,6 +31,7 @@ struct CrossEntropy {
   std::int64_t stride = 0;
 
   TESSERA_BOTH std::int64_t rows() const { return logits.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return logits.cols(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {

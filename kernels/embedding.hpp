@@ -20,6 +20,7 @@ struct EmbeddingForward {
   View<S const> table;
 
   TESSERA_BOTH std::int64_t rows() const { return y.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return y.cols(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
@@ -109,6 +110,7 @@ struct PositionForward {
   View<S const> table;
 
   TESSERA_BOTH std::int64_t rows() const { return y.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return y.cols(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
@@ -134,6 +136,7 @@ struct PositionBackward {
   bool accumulate;
 
   TESSERA_BOTH std::int64_t rows() const { return dtable.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return dtable.cols(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t position) const {

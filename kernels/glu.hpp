@@ -17,6 +17,7 @@ struct GatedUnit {
   View<T const> x;
 
   TESSERA_BOTH std::int64_t rows() const { return y.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return y.cols(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
@@ -44,6 +45,7 @@ struct GatedUnitInput {
   View<T const> dy, x;
 
   TESSERA_BOTH std::int64_t rows() const { return dy.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return dy.cols(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {

@@ -11,11 +11,14 @@ namespace tessera::inline TESSERA_SETTING::kernel {
 
 /// u = m' / (sqrt(v') + eps) + decay w, m' and v' the corrected moments: what both passes compute,
 /// for the second to read no more than it has to and no buffer to hold it between them.
+///
+/// correction1, correction2: 1 / (1 - beta^t) at step t, counted from 1
 template <class W>
 struct LambUpdate {
-  W correction, root, least, shrink;
+  W correction = 0, root = 0, least = 0, shrink = 0;
 
-  TESSERA_BOTH LambUpdate(double correction1, double correction2, double eps, double decay)
+  LambUpdate() = default;
+  LambUpdate(double correction1, double correction2, double eps, double decay)
       : correction(W(correction1)),
         root(W(std::sqrt(correction2))),
         least(W(eps)),
@@ -42,11 +45,12 @@ struct LambMoments {
   T *m, *v;
   T const* g;
   std::int64_t n;
-  double beta1, beta2, eps, decay;
-  double correction1, correction2;  // 1 / (1 - beta^t) at step t, counted from 1
-  double gradient_scale = 1;        // what clipping leaves of the gradient
+  double beta1, beta2;
+  LambUpdate<Wide<T>> update;
+  double gradient_scale = 1;  // what clipping leaves of the gradient
 
   TESSERA_BOTH std::int64_t rows() const { return Piece<piece>::count(n); }
+  TESSERA_BOTH static constexpr std::int64_t cols() { return piece; }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
@@ -56,7 +60,7 @@ struct LambMoments {
     T *const first = m + here.first, *const second = v + here.first;
     T const* const gradient = g + here.first;
     W const gain1 = W(1 - beta1), keep2 = W(beta2), gain2 = W(1 - beta2), scale = W(gradient_scale);
-    LambUpdate<W> const update(correction1, correction2, eps, decay);
+    LambUpdate<W> const make = update;
     lane.each(
         here.size,
         [=](std::int64_t, T& mi, T& vi, T const& gi) {
@@ -70,7 +74,7 @@ struct LambMoments {
       return x * x;
     });
     W const updates = lane.sum(here.size, [=](std::int64_t i) {
-      W const u = update(W(first[i]), W(second[i]), weight.get(i));
+      W const u = make(W(first[i]), W(second[i]), weight.get(i));
       return u * u;
     });
     double* const to = partial + 2 * r;
@@ -93,8 +97,8 @@ struct LambStep {
   T const *m, *v;
   std::int64_t n;
   double const* sums;
-  double rate, least, most, eps, decay;
-  double correction1, correction2;
+  double rate, least, most;
+  LambUpdate<Wide<T>> update;
 
   TESSERA_BOTH std::int64_t rows() const { return Chunk::count(n); }
   TESSERA_BOTH double ratio() const {
@@ -108,12 +112,12 @@ struct LambStep {
     using W = Wide<T>;
     Chunk const chunk = Chunk::at(r, n);
     W const size = W(rate * ratio());
-    LambUpdate<W> const update(correction1, correction2, eps, decay);
+    LambUpdate<W> const make = update;
     each_weight(
         lane, w.from(chunk.first), chunk.size,
         [=](Weights weight, Nearest, T const& mi, T const& vi) {
           W const x = weight.get(0);
-          weight.set(0, x - size * update(W(mi), W(vi), x));
+          weight.set(0, x - size * make(W(mi), W(vi), x));
         },
         m + chunk.first, v + chunk.first);
   }

@@ -24,6 +24,7 @@ struct LayerNorm {
   Wide<T> epsilon;
 
   TESSERA_BOTH std::int64_t rows() const { return y.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return y.cols(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
@@ -67,6 +68,7 @@ struct LayerNormInput {
   View<T const> add{};
 
   TESSERA_BOTH std::int64_t rows() const { return dx.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return dx.cols(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {

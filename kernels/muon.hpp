@@ -142,6 +142,7 @@ struct Quadratic {
   double a, b, c;
 
   TESSERA_BOTH std::int64_t rows() const { return n; }
+  TESSERA_BOTH std::int64_t cols() const { return n; }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {

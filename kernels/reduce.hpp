@@ -21,6 +21,7 @@ struct SquaredSum {
   std::int64_t n;
 
   TESSERA_BOTH std::int64_t rows() const { return Piece<piece>::count(n); }
+  TESSERA_BOTH static constexpr std::int64_t cols() { return piece; }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
@@ -36,45 +37,55 @@ struct SquaredSum {
   }
 };
 
-/// to[r] (+)= x[0, r] + x[1, r] + ... from the left, so that nothing depends on where terms are cut
-/// into calls. A term follows the one before it, at a GPU's latency of an addition.
+/// *sum = x[0] + x[1] + ..., by a lane's fixed tree.
 ///
-/// Shapes  x [n, stride] · to [sums], sums <= stride
+/// Shapes  x [n] · sum [1]
 /// Moves   8 bytes per term
-struct AddInOrder {
-  static constexpr std::int64_t at_once = 1024;
-
-  double* to;
+struct AddPieces {
+  double* sum;
   double const* x;
-  std::int64_t n, stride, sums;
-  bool accumulate = false;
+  std::int64_t n;
 
-  TESSERA_BOTH std::int64_t rows() const { return sums; }
+  TESSERA_BOTH std::int64_t rows() const { return 1; }
 
   template <Lane L>
-  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
-    auto room = lane.template room<double, int(at_once), AddInOrder>();
-    double* const terms = room.at();
-    double sum = 0;
-    lane.once([&] { sum = accumulate ? to[r] : 0; });
-    for (std::int64_t first = 0; first < n; first += at_once) {
-      std::int64_t const count = n - first < at_once ? n - first : at_once;
-      double const* const from = x + first * stride + r;
-      lane.each(count, [=, *this](std::int64_t i) { terms[i] = from[i * stride]; });
-      lane.once([&] {
-        for (std::int64_t i = 0; i < count; ++i) sum = sum + terms[i];
-      });
-    }
-    lane.once([&] { to[r] = sum; });
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t) const {
+    double const* const each = x;
+    double const all = lane.sum(n, [=](std::int64_t i) { return each[i]; });
+    double* const to = sum;
+    lane.once([=] { *to = all; });
   }
 };
 
-/// *sum = the sum of squares of x, pieces of 256 added in order. scratch: ceil(n / 256) doubles.
+/// to[i] = x[0, i] + x[1, i] + ..., in order.
+///
+/// Shapes  x [height, stride] · to [n], n <= stride
+/// Moves   8 bytes per term
+struct AddRows {
+  double* to;
+  double const* x;
+  std::int64_t n, height, stride;
+
+  TESSERA_BOTH std::int64_t rows() const { return Chunk::count(n); }
+
+  template <Lane L>
+  TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
+    Chunk const chunk = Chunk::at(r, n);
+    lane.each(chunk.size, [=, *this](std::int64_t i) {
+      double const* const from = x + chunk.first + i;
+      double sum = from[0];
+      for (std::int64_t k = 1; k < height; ++k) sum = sum + from[k * stride];
+      to[chunk.first + i] = sum;
+    });
+  }
+};
+
+/// *sum = the sum of squares of x, from pieces of 256. scratch: ceil(n / 256) doubles.
 template <Team Threads, class T>
 void squared_sum(Threads const& team, double* sum, T const* x, std::int64_t n, double* scratch) {
   SquaredSum<T> const pieces{.partial = scratch, .x = x, .n = n};
   team.run(pieces);
-  team.run(AddInOrder{.to = sum, .x = scratch, .n = pieces.rows(), .stride = 1, .sums = 1});
+  team.run(AddPieces{.sum = sum, .x = scratch, .n = pieces.rows()});
 }
 
 }  // namespace tessera::inline TESSERA_SETTING::kernel

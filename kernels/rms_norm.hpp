@@ -23,6 +23,7 @@ struct RmsNorm {
   Wide<T> epsilon;
 
   TESSERA_BOTH std::int64_t rows() const { return y.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return y.cols(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {
@@ -55,6 +56,7 @@ struct RmsNormInput {
   View<Wide<T> const> inverse;
 
   TESSERA_BOTH std::int64_t rows() const { return dx.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return dx.cols(); }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {

@@ -87,6 +87,7 @@ struct Rope {
   bool back = false;
 
   TESSERA_BOTH std::int64_t rows() const { return y.rows(); }
+  TESSERA_BOTH std::int64_t cols() const { return width / 2; }
 
   template <Lane L>
   TESSERA_BOTH void operator()(L const& lane, std::int64_t r) const {

@@ -1,6 +1,8 @@
 /// A block's threads: fibers of one host thread. Each runs as far as it can before the next one
 /// does. The order turns around at every barrier, and every other block begins with the last, so
-/// that a missing barrier shows whichever way threads look.
+/// that a missing barrier shows whichever way threads look. In two of four blocks a warp passes its
+/// own barriers before the next warp starts, which shows what lacks a block's; in the others warps
+/// take turns, which shows what they must not share.
 #include <cuda_double/api.hpp>
 #include <cuda_double/sanitizer.hpp>
 #include <cuda_double/threads.hpp>
@@ -8,6 +10,7 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -36,8 +39,7 @@ class Scheduler {
     for (block_ = 0; block_ < blocks; ++block_) {
       for (auto& [key, memory] : shared_) std::fill(memory.begin(), memory.end(), char(0xff));
       for (int t = 0; t < threads; ++t) fibers_[std::size_t(t)]->state = State::runnable;
-      bool forward = first_forward_;
-      first_forward_ = !first_forward_;
+      bool forward = run_++ % 2 == 0;
       while (pass(threads, forward)) forward = !forward;
     }
   }
@@ -69,31 +71,42 @@ class Scheduler {
  private:
   static void entry();
 
-  /// Every thread to its next barrier, or its end. False: the block has ended.
+  /// Every thread to the block's next barrier, or its end. False: the block has ended.
   bool pass(int threads, bool forward) {
-    for (int i = 0; i < threads; ++i) {
-      thread_ = forward ? i : threads - 1 - i;
+    bool const turns = run_ / 2 % 2 == 0;
+    int const warps = (threads + warp - 1) / warp;
+    bool going = true;
+    for (bool ahead = forward; going; ahead = !ahead) {
+      going = false;
+      for (int i = 0; i < warps; ++i) {
+        int const from = (forward ? i : warps - 1 - i) * warp, to = std::min(threads, from + warp);
+        bool met = advance(from, to, ahead);
+        for (bool turned = !ahead; met && !turns; turned = !turned) met = advance(from, to, turned);
+        going |= met;
+      }
+    }
+    if (count(0, threads, State::done) == threads) return false;
+    if (release(0, threads, State::at_barrier)) return true;
+    throw cuda_double::Fault{cudaErrorLaunchFailure,
+                             "threads of a block do not meet at one barrier"};
+  }
+  /// A warp's threads to their next barriers. True: all of them met at the warp's.
+  bool advance(int from, int to, bool forward) {
+    for (int i = 0; i < to - from; ++i) {
+      thread_ = forward ? from + i : to - 1 - i;
       Fiber& f = *fibers_[std::size_t(thread_)];
       if (f.state == State::runnable) enter(f);
     }
-    bool freed = false;
-    for (int w = 0; w < threads; w += warp)
-      if (count(w, std::min(threads, w + warp), State::at_warp_barrier) ==
-          std::min(threads, w + warp) - w)
-        freed = release(w, std::min(threads, w + warp));
-    if (freed) return true;
-    int const done = count(0, threads, State::done);
-    if (done == threads) return false;
-    if (count(0, threads, State::at_barrier) == threads) return release(0, threads);
-    throw cuda_double::Fault{cudaErrorLaunchFailure,
-                             "threads of a block do not meet at one barrier"};
+    return release(from, to, State::at_warp_barrier);
   }
   int count(int from, int to, State state) const {
     int n = 0;
     for (int t = from; t < to; ++t) n += fibers_[std::size_t(t)]->state == state;
     return n;
   }
-  bool release(int from, int to) {
+  /// If all wait there, they go on.
+  bool release(int from, int to, State barrier) {
+    if (count(from, to, barrier) < to - from) return false;
     for (int t = from; t < to; ++t) fibers_[std::size_t(t)]->state = State::runnable;
     return true;
   }
@@ -124,7 +137,7 @@ class Scheduler {
   jmp_buf here_{};
   cuda_double::Jumps jumps_;
   int thread_ = 0;
-  bool first_forward_ = true;
+  unsigned run_ = 0;  // blocks so far
   unsigned block_ = 0, blocks_ = 1;
 };
 

@@ -95,9 +95,9 @@ TEST_CASE("Muon: matrices are whole, wherever parts end") {
 }
 
 TEST_CASE("Lamb's passes: states, sums and weights of cores, however small the scratch") {
-  std::int64_t const n = 5 * 256 + 64;
+  std::int64_t const n = 70 * 256 + 64;
   for (bool const halves : {false, true})
-    for (std::size_t const doubles : {2, 5, 64}) {
+    for (std::size_t const doubles : {282, 285, 2048}) {
       auto const pass = [&](Team auto const& team, Operands& o) {
         Halves const w(values<float>(n, 77));
         StepRange const range{

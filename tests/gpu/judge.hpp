@@ -113,10 +113,11 @@ struct Size {
   }
 };
 
-/// Of a transformer's step, and one that no vector, block or tile divides.
+/// Of a transformer's step, with rows for blocks and for warps, and one that no vector, block or
+/// tile divides.
 inline std::vector<Size> sizes(Judge const& judge) {
-  if (judge.small) return {{24, 256}, {5, 129}};
-  return {{4096, 768}, {37, 1021}};
+  if (judge.small) return {{24, 256}, {5, 129}, {3, 521}};
+  return {{4096, 768}, {8192, 128}, {37, 1021}};
 }
 
 }  // namespace tessera::test

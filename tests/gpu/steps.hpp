@@ -199,10 +199,10 @@ void check_matrix_steps(Judge& j, std::int64_t n) {
   check_step<Weights>(
       j, n, "lamb",
       [&](auto w, auto m, auto v, float const* g, std::int64_t count) {
-        j.run(kernel::LambMoments<float, Weights>{partial.get(), w, m.at, v.at, g, count, beta1,
-                                                  beta2, 1e-3, decay, c1, c2, clip});
-        j.run(kernel::LambStep<float, Weights>{w, m.at, v.at, count, equal.get(), rate, 0.01, 10,
-                                               1e-3, decay, c1, c2});
+        j.run(kernel::LambMoments<float, Weights>{
+            partial.get(), w, m.at, v.at, g, count, beta1, beta2, {c1, c2, 1e-3, decay}, clip});
+        j.run(kernel::LambStep<float, Weights>{
+            w, m.at, v.at, count, equal.get(), rate, 0.01, 10, {c1, c2, 1e-3, decay}});
       },
       [&](double w, double m, double v, double g) {
         double const d = g * clip;
@@ -285,10 +285,13 @@ inline void check_sums(Judge& j, std::int64_t n) {
   Buffer<double> const in(j.put(x));
   Buffer<ExactSum> const sums(j.put(std::vector<ExactSum>(std::size_t(count)))),
       total(j.put(std::vector<ExactSum>(1)));
-  j.run(kernel::SumExactly{sums.get(), in.get(), n, count});
-  j.run(kernel::AddSums{total.get(), sums.get(), count});
+  auto const rounded = j.blank<double>(1);
+  j.run(kernel::SumExactly{.sums = sums.get(), .x = in.get(), .n = n, .parts = count});
+  j.run(kernel::AddSums{.total = total.get(), .sums = sums.get(), .parts = count});
+  j.run(kernel::RoundSums{.rounded = rounded.get(), .total = total.get(), .n = 1});
   j.check("exact sum, fp64 of " + std::to_string(n), {total.read()[0].value()}, {backward.value()},
           0, 0);
+  j.check("exact sum, rounded, of " + std::to_string(n), rounded, {backward.value()}, 0, 0);
 }
 
 }  // namespace tessera::test

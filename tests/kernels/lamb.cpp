@@ -9,8 +9,9 @@ namespace {
 
 constexpr double lr = 1e-2, beta1 = 0.9, beta2 = 0.999, eps = 1e-6, decay = 0.1, clip = 0.75;
 
-double correction(double beta, int t) {
-  return 1 / (1 - std::pow(beta, t));
+template <class W>
+kernel::LambUpdate<W> update_of(int t) {
+  return {1 / (1 - std::pow(beta1, t)), 1 / (1 - std::pow(beta2, t)), eps, decay};
 }
 
 /// You et al., algorithm 2, line by line; the norms are over all of w.
@@ -55,10 +56,7 @@ struct State {
                                                 .n = std::int64_t(m.size()),
                                                 .beta1 = beta1,
                                                 .beta2 = beta2,
-                                                .eps = eps,
-                                                .decay = decay,
-                                                .correction1 = correction(beta1, t),
-                                                .correction2 = correction(beta2, t),
+                                                .update = update_of<T>(t),
                                                 .gradient_scale = clip};
     CpuTeam{}.run(first);
     double sums[2]{};
@@ -71,10 +69,7 @@ struct State {
                                                .rate = lr,
                                                .least = 0,
                                                .most = 1e9,
-                                               .eps = eps,
-                                               .decay = decay,
-                                               .correction1 = correction(beta1, t),
-                                               .correction2 = correction(beta2, t)});
+                                               .update = update_of<T>(t)});
   }
 };
 

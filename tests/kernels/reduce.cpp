@@ -21,29 +21,20 @@ TEST_CASE_TEMPLATE("a sum of squares meets a plain loop and does not depend on t
   }
 }
 
-TEST_CASE("sums from the left, side by side, are a plain loop's wherever they are cut") {
-  for (std::int64_t const n : {1, 2, 1023, 1024, 1025, 5000}) {
-    CAPTURE(n);
-    auto const x = values<double>(3 * n, 8);
-    double expected[2]{};
-    for (std::int64_t k = 0; k < n; ++k)
-      for (int r = 0; r < 2; ++r) expected[r] = expected[r] + x[std::size_t(3 * k + r)];
-    for (std::int64_t const cut : {std::int64_t(0), n / 3}) {
-      double to[3]{7, 7, 7};
-      for (std::int64_t first : {std::int64_t(0), cut}) {
-        std::int64_t const end = first < cut ? cut : n;
-        CpuTeam{}.run(kernel::AddInOrder{.to = to,
-                                         .x = x.data() + 3 * first,
-                                         .n = end - first,
-                                         .stride = 3,
-                                         .sums = 2,
-                                         .accumulate = first > 0});
-      }
-      CHECK(to[0] == expected[0]);
-      CHECK(to[1] == expected[1]);
-      CHECK(to[2] == 7);
+TEST_CASE("rows are added from the left, and what lies beside them stays") {
+  for (std::int64_t const height : {1, 2, 5})
+    for (std::int64_t const n : {1, 7, 4096, 5000}) {
+      CAPTURE(n);
+      std::int64_t const stride = n + 3;
+      auto const x = values<double>(height * stride, 8);
+      std::vector<double> expected(x.begin(), x.begin() + n), to(std::size_t(n) + 1, 7.0);
+      for (std::int64_t k = 1; k < height; ++k)
+        for (std::int64_t i = 0; i < n; ++i)
+          expected[std::size_t(i)] = expected[std::size_t(i)] + x[std::size_t(k * stride + i)];
+      expected.push_back(7);
+      CpuTeam{}.run(kernel::AddRows{to.data(), x.data(), n, height, stride});
+      CHECK(to == expected);
     }
-  }
 }
 
 TEST_CASE("sums of squares of parts that are multiples of 256 continue each other exactly") {

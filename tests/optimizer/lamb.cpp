@@ -1,6 +1,8 @@
 // ranks: 1 2 4
 // timeout: 120
 /// LAMB in a trainer against the paper's algorithm in double, tensor by tensor.
+#include <tessera/kernels/reduce.hpp>
+
 #include "../run/small.hpp"
 
 #include <map>
@@ -88,19 +90,23 @@ TEST_CASE("the ratio stays within its bounds") {
   CHECK(highest == 1);  // of biases at first: no weights, no ratio
 }
 
-TEST_CASE("a first pass is the same with any scratch, in float and in two halves") {
-  std::int64_t const n = 5 * 256 + 64;
+/// Sums of pieces lie up to 2^80 apart: in double, their order would show.
+TEST_CASE("a first pass sums exactly, with any scratch, in float and in two halves") {
+  std::int64_t const n = 70 * 256 + 64;
   for (bool halves : {false, true}) {
     std::vector<std::vector<Real>> states;
     std::vector<double> sums;
-    for (std::size_t const doubles : {2, 5, 64}) {
+    for (std::size_t const doubles : {282, 285, 2048, 8192}) {
       std::vector<Real> w(n), g(n), m(n), v(n);
-      for (std::size_t i = 0; i < w.size(); ++i)
-        w[i] = Real(int(i % 17) - 8) / 3, g[i] = Real(int(i % 23) - 11) / 7;
-      std::vector<bf16> high(n, bf16(0.5f));
-      std::vector<std::int16_t> low(n, 3);
-      for (std::size_t i = 0; i < low.size(); ++i) low[i] = std::int16_t(i);
-      std::vector<double> scratch(doubles);
+      for (std::size_t i = 0; i < w.size(); ++i) {
+        w[i] = std::ldexp(Real(int(i % 17) - 8) / 3, int(i / 256 * 37 % 80) - 40);
+        g[i] = Real(int(i % 23) - 11) / 7;
+      }
+      std::vector<bf16> high(n);
+      std::vector<std::int16_t> low(n);
+      kernel::Split const split{high.data(), low.data()};
+      for (std::int64_t i = 0; i < n; ++i) split.set(i, float(w[std::size_t(i)]));
+      std::vector<double> scratch(doubles), pieces((n + 255) / 256);
       double found[2];
       Lamb::prepare(CpuTeam{},
                     {.low = halves ? DType::bf16 : DType::real,
@@ -112,9 +118,12 @@ TEST_CASE("a first pass is the same with any scratch, in float and in two halves
                      .sums = found,
                      .scratch = scratch},
                     {.decay = 0.1});
+      CpuTeam{}.run(kernel::SquaredSum<Real>{pieces.data(), w.data(), n});
+      ExactSum squares;
+      for (std::size_t i = pieces.size(); i-- > 0;) squares.add(pieces[i]);
+      CHECK(found[0] == squares.value());
       states.push_back(m), states.push_back(v);
       sums.push_back(found[0]), sums.push_back(found[1]);
-      CHECK(found[0] > 0);
       CHECK(same_bits(states.front(), m));
       CHECK(same_bits(states[1], v));
       CHECK(sums[0] == found[0]);

@@ -3,7 +3,6 @@
 
 #include <tessera/core/setting.hpp>
 
-#include <bit>
 #include <cstdint>
 
 namespace tessera::inline TESSERA_SETTING {
@@ -13,6 +12,8 @@ namespace tessera::inline TESSERA_SETTING {
 /// Plain data of 8-byte words: ranks exchange it as it is, and sums of sums are sums.
 class ExactSum {
  public:
+  static constexpr int digits = 68;
+
   TESSERA_BOTH constexpr void add(double x) {
     auto const bits = __builtin_bit_cast(std::uint64_t, x);
     int const exponent = int(bits >> 52 & 0x7ff);
@@ -43,7 +44,7 @@ class ExactSum {
   }
 
   /// The sum, rounded once to the nearest double. Infinities and NaNs add as doubles do.
-  constexpr double value() const {
+  TESSERA_BOTH constexpr double value() const {
     if (special_ != 0) return special_;  // a NaN is not equal to 0
     ExactSum sum = *this;
     sum.carry();
@@ -57,10 +58,9 @@ class ExactSum {
     if (top < 0) return 0;
     // The 64 leading bits; what is below them only matters to rounding, as one bit.
     std::uint64_t lead = std::uint64_t(sum.digit(top));
-    int const shift = 64 - std::bit_width(lead);
-    lead <<= shift;
-    auto const below = [&](int i) { return i < 0 ? 0 : std::uint64_t(sum.digit(i)); };
-    std::uint64_t const next = below(top - 1) << 32 | below(top - 2);
+    int shift = 0;
+    for (; lead >> 63 == 0; ++shift) lead <<= 1;
+    std::uint64_t const next = sum.below(top - 1) << 32 | sum.below(top - 2);
     lead |= next >> (64 - shift);
     bool rest = (next << shift) != 0;
     for (int i = top - 3; i >= 0 && !rest; --i) rest = sum.digit(i) != 0;
@@ -68,16 +68,18 @@ class ExactSum {
     return negative ? -magnitude : magnitude;
   }
 
- private:
-  static constexpr int digits = 68;
-  static constexpr std::uint64_t digit_mask = 0xffff'ffff;
-  static constexpr std::int64_t most_pending = std::int64_t(1) << 29;
-
+  /// Of carried sums, those that add each digit, and what is not finite, have the sum's once they
+  /// carry: side by side, as many sums as there may be.
   TESSERA_BOTH constexpr std::int64_t& digit(int i) { return digit_[i]; }
   TESSERA_BOTH constexpr std::int64_t digit(int i) const { return digit_[i]; }
+  TESSERA_BOTH constexpr double& special() { return special_; }
+  TESSERA_BOTH constexpr double special() const { return special_; }
 
   /// Every digit but the highest, which has the sign, between 0 and 2^32.
   TESSERA_BOTH constexpr void carry() {
+#if defined(__CUDA_ARCH__)
+#pragma unroll 1
+#endif
     for (int i = 0; i + 1 < digits; ++i) {
       std::int64_t const over = digit(i) >> 32;
       digit(i) -= over * (std::int64_t(1) << 32);
@@ -86,8 +88,16 @@ class ExactSum {
     pending_ = 0;
   }
 
+ private:
+  static constexpr std::uint64_t digit_mask = 0xffff'ffff;
+  static constexpr std::int64_t most_pending = std::int64_t(1) << 29;
+
+  TESSERA_BOTH constexpr std::uint64_t below(int i) const {
+    return i < 0 ? 0 : std::uint64_t(digit(i));
+  }
+
   /// x 2^exponent. Halves are exact until the last one, which may leave the normal numbers.
-  static constexpr double scaled(double x, int exponent) {
+  TESSERA_BOTH static constexpr double scaled(double x, int exponent) {
     for (; exponent > 0; --exponent) x *= 2;
     for (; exponent < -64; exponent += 64) x *= 0x1p-64;
     for (; exponent < 0; ++exponent) x /= 2;

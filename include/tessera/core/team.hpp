@@ -2,7 +2,10 @@
 /// warp or a stream, so one source runs on a core and on a GPU.
 ///
 ///   Team (the whole launch)  each(n, f(i))     f for every i, any order, in parallel
-///                            run(kernel)       kernel(lane, r) for every r < kernel.rows()
+///                            run(kernel)       kernel(lane, r) for every r < kernel.rows(). Where
+///                                              it has kernel.cols(), the columns that its verbs go
+///                                              over, static constexpr if its type knows, a GPU
+///                                              gives short rows to few threads
 ///   Lane (one row)           each(n, f(c))     f for every column
 ///                            each(n, f(c, p[c]...), p...)
 ///                                              and with its elements of arrays, which f names no

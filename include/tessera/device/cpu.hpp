@@ -65,7 +65,7 @@ class CpuDevice final : public Device {
   }
   void add_rows(double* to, std::int64_t n, double const* rows, int count,
                 std::int64_t stride) override {
-    CpuTeam{}.run(kernel::AddInOrder{.to = to, .x = rows, .n = count, .stride = stride, .sums = n});
+    CpuTeam{}.run(kernel::AddRows{.to = to, .x = rows, .n = n, .height = count, .stride = stride});
   }
   void add_squares(ExactSum& to, Real const* x, std::int64_t n,
                    std::span<double> scratch) override {

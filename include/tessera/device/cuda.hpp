@@ -182,7 +182,7 @@ class CudaDevice final : public Device {
   }
   void add_rows(double* to, std::int64_t n, double const* rows, int count,
                 std::int64_t stride) override {
-    team().run(kernel::AddInOrder{.to = to, .x = rows, .n = count, .stride = stride, .sums = n});
+    team().run(kernel::AddRows{.to = to, .x = rows, .n = n, .height = count, .stride = stride});
   }
   void add_squares(ExactSum& to, Real const* x, std::int64_t n,
                    std::span<double> scratch) override {
@@ -191,9 +191,11 @@ class CudaDevice final : public Device {
     for (std::int64_t i = 0; i < n; i += room) {
       kernel::SquaredSum<Real> const pieces{scratch.data(), x + i, std::min(room, n - i)};
       team().run(pieces);
-      std::int64_t const sums = std::min(most_sums, pieces.rows());
-      team().run(kernel::SumExactly{sums_, scratch.data(), pieces.rows(), sums});
-      team().run(kernel::AddSums{squares_, sums_, sums});
+      std::int64_t const parts = kernel::SumExactly::parts_of(pieces.rows(), most_sums);
+      team().run(kernel::SumExactly{
+          .sums = sums_, .x = scratch.data(), .n = pieces.rows(), .parts = parts});
+      team().run(
+          kernel::AddSums{.total = squares_, .sums = sums_, .parts = parts, .accumulate = true});
     }
   }
   void add_change(Real* statistics, Real const* change, std::int64_t n, double share) override {
@@ -202,7 +204,7 @@ class CudaDevice final : public Device {
 
  private:
   static constexpr Bytes bounce_bytes = 4_MiB;
-  static constexpr std::int64_t most_sums = 512;
+  static constexpr std::int64_t most_sums = kernel::SumExactly::most_parts;
 
   CudaDevice(World const& world, Plan const& plan, Placement const& place)
       : rank_(world.rank()),

@@ -2,8 +2,8 @@
 /// arXiv 1904.00962.
 #pragma once
 
+#include <tessera/kernels/exact_sum.hpp>
 #include <tessera/kernels/lamb.hpp>
-#include <tessera/kernels/reduce.hpp>
 #include <tessera/optimizer/adam.hpp>
 
 #include <algorithm>
@@ -24,11 +24,17 @@ struct Lamb : detail::Moments {
     layout.across = Across::sums;
   }
 
+  /// Sums are exact before they are rounded, so a tensor's part has the same ones whoever computes
+  /// it, and however many pieces the scratch holds at a time.
   template <Team T, class Range = StepRange>
   static void prepare(T const& team, Range const& r, StepValues const& v) {
-    std::int64_t const most = std::int64_t(r.scratch.size()) / 2 * kernel::LambMoments<Real>::piece;
+    Scratch const scratch(r.scratch, r.elements);
+    std::int64_t const most = scratch.pieces * piece;
     for (std::int64_t at = 0; at < r.elements; at += most)
-      add_moments(team, r.from(at, std::min(most, r.elements - at)), v, at > 0);
+      add_moments(team, r.from(at, std::min(most, r.elements - at)), v, scratch, at > 0);
+    team.run(kernel::AddSums{
+        .total = scratch.total, .sums = scratch.sums, .parts = scratch.parts, .width = 2});
+    team.run(kernel::RoundSums{.rounded = r.sums, .total = scratch.total, .n = 2});
   }
 
   template <Team T, class Range = StepRange>
@@ -42,24 +48,42 @@ struct Lamb : detail::Moments {
                                                .rate = v.rate,
                                                .least = v.trust_least,
                                                .most = v.trust_most,
-                                               .eps = v.epsilon,
-                                               .decay = v.decay,
-                                               .correction1 = correction(v.beta1, v.step),
-                                               .correction2 = correction(v.beta2, v.step)});
+                                               .update = update(v)});
     });
   }
 
  private:
-  static double correction(double beta, std::int64_t step) {
-    return 1 / (1 - std::pow(beta, double(step)));
+  static kernel::LambUpdate<Real> update(StepValues const& v) {
+    auto const correction = [&](double beta) { return 1 / (1 - std::pow(beta, double(v.step))); };
+    return {correction(v.beta1), correction(v.beta2), v.epsilon, v.decay};
   }
 
-  /// Pieces are added in order, so a tensor's part has the same sum whoever computes it.
+  static constexpr std::int64_t piece = kernel::LambMoments<Real>::piece;
+
+  /// What lies in the scratch of a pass: two exact sums of all and of each part, and then as many
+  /// pieces' sums, two by two, as there is room for. That is one of each at least.
+  struct Scratch {
+    ExactSum *total, *sums;
+    double* partial;
+    std::int64_t parts, pieces;
+
+    Scratch(std::span<double> all, std::int64_t elements) {
+      constexpr std::int64_t pair = 2 * std::int64_t(sizeof(ExactSum) / sizeof(double));
+      std::int64_t const doubles = std::int64_t(all.size());
+      parts = kernel::SumExactly::parts_of((elements + piece - 1) / piece,
+                                           std::max<std::int64_t>(1, doubles / (4 * pair)));
+      pieces = (doubles - (1 + parts) * pair) / 2;
+      total = reinterpret_cast<ExactSum*>(all.data());
+      sums = total + 2;
+      partial = all.data() + (1 + parts) * pair;
+    }
+  };
+
   template <Team T, class Range = StepRange>
-  static void add_moments(T const& team, Range const& r, StepValues const& v, bool accumulate) {
-    double* const partial = r.scratch.data();
+  static void add_moments(T const& team, Range const& r, StepValues const& v,
+                          Scratch const& scratch, bool accumulate) {
     with_weights(r, [&]<class Weights>(Weights w) {
-      kernel::LambMoments<Real, Weights> const pass{.partial = partial,
+      kernel::LambMoments<Real, Weights> const pass{.partial = scratch.partial,
                                                     .w = w,
                                                     .m = r.states[0],
                                                     .v = r.states[1],
@@ -67,17 +91,14 @@ struct Lamb : detail::Moments {
                                                     .n = r.elements,
                                                     .beta1 = v.beta1,
                                                     .beta2 = v.beta2,
-                                                    .eps = v.epsilon,
-                                                    .decay = v.decay,
-                                                    .correction1 = correction(v.beta1, v.step),
-                                                    .correction2 = correction(v.beta2, v.step),
+                                                    .update = update(v),
                                                     .gradient_scale = v.gradient_scale};
       team.run(pass);
-      team.run(kernel::AddInOrder{.to = r.sums,
-                                  .x = partial,
+      team.run(kernel::SumExactly{.sums = scratch.sums,
+                                  .x = scratch.partial,
                                   .n = pass.rows(),
-                                  .stride = 2,
-                                  .sums = 2,
+                                  .parts = scratch.parts,
+                                  .width = 2,
                                   .accumulate = accumulate});
     });
   }

@@ -1,6 +1,6 @@
 // cuda
 // timeout: 120
-/// Attention on a block's threads: the bits of a core, whatever a query sees.
+/// Attention on a block's threads and on a warp's: the bits of a core, whatever a query sees.
 #include <tessera/kernels/attention_rows.hpp>
 
 #include "../../kernels/attention.hpp"
@@ -10,7 +10,7 @@ using namespace tessera;
 using namespace tessera::kernel;
 using tessera::test::Attending;
 using tessera::test::Operands;
-using tessera::test::same_on_both;
+using tessera::test::same_everywhere;
 
 namespace {
 
@@ -35,18 +35,18 @@ std::int32_t const* documents(Operands& o, Attending const& a) {
 
 TEST_CASE("where documents begin and end") {
   Attending const a({.batch = 3, .tokens = 127, .heads = 1, .kv_heads = 1, .width = 1}, true);
-  same_on_both([&](Operands& o) {
+  same_everywhere([&](Operands& o) {
     return Documents{o.some<std::int32_t>(2 * 3 * 127), o.put(a.tokens), 3, 127, 0};
   });
 }
 
 TEST_CASE_TEMPLATE("the reference", T, float, double) {
   of_every_kind({{1, 1, 1, 1, 4}, {2, 7, 3, 3, 5}, {1, 13, 4, 2, 129}}, [](Attending const& a) {
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return Attention<T>{o.some<T>(a.outputs()), o.some<T>(a.log_sums()), o.some<T>(a.inputs()),
                           a.shape, documents(o, a)};
     });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return AttentionInput<T>{o.some<T>(a.inputs()),   o.some<T>(a.outputs()),
                                o.some<T>(a.inputs()),   o.some<T>(a.outputs()),
                                o.some<T>(a.log_sums()), a.shape,
@@ -60,11 +60,11 @@ TEST_CASE_TEMPLATE("a row per query and per key", T, float, double, bf16, fp16) 
   of_every_kind(
       {{1, 1, 1, 1, 4}, {2, 7, 3, 3, 5}, {1, 33, 4, 2, 16}, {1, 150, 2, 1, 8}, {1, 9, 1, 1, 256}},
       [](Attending const& a) {
-        same_on_both([&](Operands& o) {
+        same_everywhere([&](Operands& o) {
           return AttentionByQuery<T>{o.some<T>(a.outputs()), o.some<W>(a.log_sums()),
                                      o.some<T>(a.inputs()), a.shape, documents(o, a)};
         });
-        same_on_both([&](Operands& o) {
+        same_everywhere([&](Operands& o) {
           return AttentionQueryGradient<T>{o.some<T>(a.inputs()),
                                            o.some<W>(a.log_sums()),
                                            o.some<T>(a.outputs()),
@@ -74,7 +74,7 @@ TEST_CASE_TEMPLATE("a row per query and per key", T, float, double, bf16, fp16) 
                                            a.shape,
                                            documents(o, a)};
         });
-        same_on_both([&](Operands& o) {
+        same_everywhere([&](Operands& o) {
           return AttentionKeyGradient<T>{o.some<T>(a.inputs()),   o.some<W>(a.log_sums()),
                                          o.some<T>(a.outputs()),  o.some<T>(a.inputs()),
                                          o.some<W>(a.log_sums()), a.shape,

@@ -1,4 +1,5 @@
-/// A kernel on a GPU's double beside the same kernel on cores: the same bits, in every operand.
+/// A kernel on a GPU's double, by blocks and by warps, beside the same kernel on cores: the same
+/// bits, in every operand.
 #pragma once
 
 #include <tessera/backend/cpu/team.hpp>
@@ -82,14 +83,17 @@ class Operands {
 
 /// make(operands) -> kernel
 template <class Make>
-void same_on_both(Make const& make) {
+void same_everywhere(Make const& make) {
   cuda::OwnStream const stream(0);
-  Operands before, cores, gpu(stream.get());
+  Operands before, cores, blocks(stream.get()), warps(stream.get());
   make(before);
   CpuTeam{}.run(make(cores));
-  CudaTeam{stream.get()}.run(make(gpu));
-  gpu.fetch();
-  CHECK(cores == gpu);
+  CudaTeam{stream.get()}.run_on<cuda::BlockThreads>(make(blocks));
+  CudaTeam{stream.get()}.run_on<cuda::WarpThreads>(make(warps));
+  blocks.fetch();
+  warps.fetch();
+  CHECK(cores == blocks);
+  CHECK(cores == warps);
   CHECK(!(cores == before));
 }
 

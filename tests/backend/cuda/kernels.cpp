@@ -1,6 +1,6 @@
 // cuda
 // timeout: 120
-/// Every kernel that an op runs, on a block's threads: the bits of a core.
+/// Every kernel that an op runs, on a block's threads and on a warp's: the bits of a core.
 
 #include <tessera/kernels/activation.hpp>
 #include <tessera/kernels/bias.hpp>
@@ -24,7 +24,7 @@
 using namespace tessera;
 using namespace tessera::kernel;
 using tessera::test::Operands;
-using tessera::test::same_on_both;
+using tessera::test::same_everywhere;
 
 namespace {
 
@@ -43,27 +43,28 @@ TEST_CASE_TEMPLATE("element by element", T, EACH_TYPE) {
   for (std::int64_t const n : counts) {
     CAPTURE(n);
     Shape const s = shape_of(n);
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return Add<T>{.y = o.some<T>(s), .a = o.some<T>(s), .b = o.some<T>(s)};
     });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       View<T> const y = o.some<T>(s);
       return Add<T>{.y = y, .a = y, .b = o.some<T>(s)};
     });
-    same_on_both([&](Operands& o) { return Clear<T>{.y = o.some<T>(s)}; });
-    same_on_both([&](Operands& o) { return Accumulate<T>{.y = o.some<T>(s), .x = o.some<T>(s)}; });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) { return Clear<T>{.y = o.some<T>(s)}; });
+    same_everywhere(
+        [&](Operands& o) { return Accumulate<T>{.y = o.some<T>(s), .x = o.some<T>(s)}; });
+    same_everywhere([&](Operands& o) {
       return Multiply<T>{.y = o.some<T>(s), .a = o.some<T>(s), .b = o.some<T>(s)};
     });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return Scale<T>{.y = o.some<T>(s), .x = o.some<T>(s), .factor = o.some<Wide<T>>(1)};
     });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return Gelu<T>{.y = o.some<T>(s), .slope = o.some<T>(s), .x = o.some<T>(s)};
     });
-    same_on_both(
+    same_everywhere(
         [&](Operands& o) { return Gelu<T>{.y = o.some<T>(s), .slope = {}, .x = o.some<T>(s)}; });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       View<T> const x = o.some<T>(s);
       return Silu<T>{.y = x, .slope = o.some<T>(s), .x = x};
     });
@@ -74,12 +75,12 @@ TEST_CASE_TEMPLATE("between types", T, bf16, fp16) {
   for (std::int64_t const n : counts) {
     CAPTURE(n);
     Shape const s = shape_of(n);
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return Add<float, T>{.y = o.some<float>(s), .a = o.some<float>(s), .b = o.some<T>(s)};
     });
-    same_on_both(
+    same_everywhere(
         [&](Operands& o) { return Convert<float, T>{.y = o.some<float>(s), .x = o.some<T>(s)}; });
-    same_on_both(
+    same_everywhere(
         [&](Operands& o) { return Convert<T, float>{.y = o.some<T>(s), .x = o.some<float>(s)}; });
   }
 }
@@ -89,18 +90,18 @@ TEST_CASE_TEMPLATE("biases and gated units", T, EACH_TYPE) {
     std::int64_t const rows = size.rows, cols = size.cols;
     CAPTURE(cols);
     Shape const s = shape_of(rows, cols), twice = shape_of(rows, 2 * cols), c = shape_of(cols);
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return BiasAdd<T>{.y = o.some<T>(s), .x = o.some<T>(s), .b = o.some<T>(c)};
     });
     for (bool const accumulate : {false, true})
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         return SumRows<T>{.out = o.some<Wide<T>>(c), .dy = o.some<T>(s), .accumulate = accumulate};
       });
     auto const gated = [&]<class Curve>(Curve) {
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         return GatedUnit<T, Curve>{.y = o.some<T>(s), .x = o.some<T>(twice)};
       });
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         View<T> const x = o.some<T>(twice);
         return GatedUnitInput<T, Curve>{.dx = x, .dy = o.some<T>(s), .x = x};
       });
@@ -121,7 +122,7 @@ void norms_are_the_same() {
     CAPTURE(cols);
     Shape const s = shape_of(rows, cols), c = shape_of(cols), pairs = shape_of(rows, 2),
                 one = shape_of(rows);
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return LayerNorm<T, S>{.y = o.some<S>(s),
                              .statistics = o.some<W>(pairs),
                              .x = o.some<T>(s),
@@ -130,7 +131,7 @@ void norms_are_the_same() {
                              .epsilon = W(1e-5)};
     });
     for (bool const more : {false, true})
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         return LayerNormInput<T, S>{.dx = o.some<T>(s),
                                     .dy = o.some<S>(s),
                                     .x = o.some<T>(s),
@@ -139,7 +140,7 @@ void norms_are_the_same() {
                                     .add = more ? o.some<T>(s) : View<T>{}};
       });
     for (bool const add : {false, true})
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         return LayerNormParameters<T, S>{.dgain = o.some<W>(c),
                                          .dshift = o.some<W>(c),
                                          .dy = o.some<S>(s),
@@ -148,14 +149,14 @@ void norms_are_the_same() {
                                          .add_gain = add,
                                          .add_shift = !add};
       });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return RmsNorm<T, S>{.y = o.some<S>(s),
                            .inverse = o.some<W>(one),
                            .x = o.some<T>(s),
                            .gain = o.some<S>(c),
                            .epsilon = W(1e-5)};
     });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return RmsNormInput<T, S>{.dx = o.some<T>(s),
                                 .dy = o.some<S>(s),
                                 .x = o.some<T>(s),
@@ -163,7 +164,7 @@ void norms_are_the_same() {
                                 .inverse = o.some<W>(one)};
     });
     for (bool const accumulate : {false, true})
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         return RmsNormGain<T, S>{.dgain = o.some<W>(c),
                                  .dy = o.some<S>(s),
                                  .x = o.some<T>(s),
@@ -187,7 +188,7 @@ TEST_CASE_TEMPLATE("dropout and rotations", T, EACH_TYPE) {
   for (std::int64_t const n : counts) {
     CAPTURE(n);
     Shape const s = shape_of(3, n);
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return Dropout<T>{.y = o.some<T>(s),
                         .x = o.some<T>(s),
                         .keys = o.view(keys, shape_of(3, 2)),
@@ -203,7 +204,7 @@ TEST_CASE_TEMPLATE("dropout and rotations", T, EACH_TYPE) {
       for (bool const back : {false, true}) {
         CAPTURE(h.width);
         Shape const s = shape_of(2, 11, h.heads * h.width + h.rest);
-        same_on_both([&](Operands& o) {
+        same_everywhere([&](Operands& o) {
           return Rope<T, Layout>{.y = o.some<T>(s),
                                  .x = o.some<T>(s),
                                  .heads = h.heads,
@@ -229,23 +230,23 @@ void tables_are_the_same() {
     CAPTURE(cols);
     Shape const s = shape_of(sequences, tokens, cols), of = shape_of(sequences, tokens),
                 table = shape_of(vocabulary, cols), places = shape_of(positions, cols);
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return EmbeddingForward<T, S>{
           .y = o.some<T>(s), .tokens = o.view(ids, of), .table = o.some<S>(table)};
     });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return PositionForward<T, S>{
           .y = o.some<T>(s), .x = o.some<T>(s), .table = o.some<S>(places)};
     });
     for (bool const accumulate : {false, true}) {
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         return EmbeddingBackward<T>{.dtable = o.some<Wide<T>>(table),
                                     .dy = o.some<T>(s),
                                     .tokens = o.view(ids, of),
                                     .accumulate = accumulate};
       });
       if (accumulate)
-        same_on_both([&](Operands& o) {
+        same_everywhere([&](Operands& o) {
           std::vector<std::int32_t> sorted = ids, from(ids.size());
           std::sort(sorted.begin(), sorted.end());
           std::iota(from.rbegin(), from.rend(), 0);  // any order, as long as it is the same
@@ -254,7 +255,7 @@ void tables_are_the_same() {
                                   .tokens = o.put(sorted),
                                   .places = o.put(from)};
         });
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         return PositionBackward<T>{
             .dtable = o.some<Wide<T>>(places), .dy = o.some<T>(s), .accumulate = accumulate};
       });
@@ -272,7 +273,7 @@ void losses_are_the_same() {
       std::vector<std::int32_t> const targets{0, -1, std::int32_t(cols - 1)};
       Shape const s = shape_of(3, cols), one = shape_of(3);
       std::int64_t const in_place = cols * std::int64_t(sizeof(T) / sizeof(S));
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         View<T> const logits = o.some<T>(s);
         View<S> slope{};
         if (gradient == 1) slope = {reinterpret_cast<S*>(logits.at), s};
@@ -305,10 +306,10 @@ TEST_CASE("losses of rows, and of all rows") {
   losses_are_the_same<float, bf16>();
   losses_are_the_same<float, fp16>();
   for (std::int64_t const n : counts) {
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return TotalLoss<float>{o.some<float>(1), o.some<float>(shape_of(n)), o.some<float>(1)};
     });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return TotalLoss<double>{o.some<double>(1), o.some<double>(shape_of(n)), o.some<double>(1)};
     });
   }
@@ -316,36 +317,58 @@ TEST_CASE("losses of rows, and of all rows") {
 
 TEST_CASE_TEMPLATE("squares of elements", T, EACH_TYPE) {
   for (std::int64_t const n : counts)
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return SquaredSum<T>{
           .partial = o.some<double>(SquaredSum<T>{{}, {}, n}.rows()), .x = o.some<T>(n), .n = n};
     });
 }
 
-TEST_CASE("sums in order") {
-  for (std::int64_t const n : {1, 2, 1024, 1025, 5000})
-    for (bool const accumulate : {false, true})
-      same_on_both([&](Operands& o) {
-        return AddInOrder{.to = o.some<double>(3),
-                          .x = o.some<double>(3 * n),
-                          .n = n,
-                          .stride = 3,
-                          .sums = 2,
-                          .accumulate = accumulate};
+TEST_CASE("sums of pieces and of rows") {
+  for (std::int64_t const n : counts) {
+    same_everywhere([&](Operands& o) {
+      return AddPieces{.sum = o.some<double>(1), .x = o.some<double>(n), .n = n};
+    });
+    for (std::int64_t const height : {1, 2, 7})
+      same_everywhere([&](Operands& o) {
+        return AddRows{.to = o.some<double>(n),
+                       .x = o.some<double>(height * (n + 3)),
+                       .n = n,
+                       .height = height,
+                       .stride = n + 3};
       });
+  }
 }
 
 TEST_CASE("exact sums, whose bits are those of any number of rows") {
-  for (std::int64_t const n : counts)
-    for (std::int64_t const rows : {1, 7, 64}) {
-      same_on_both([&](Operands& o) {
-        return SumExactly{o.put(std::vector<ExactSum>(std::size_t(rows))), o.some<double>(n), n,
-                          rows};
-      });
-      same_on_both([&](Operands& o) {
-        std::vector<ExactSum> sums(static_cast<std::size_t>(rows));
-        for (std::size_t i = 0; i < sums.size(); ++i) sums[i].add(double(i) * 1e30 - 1e-30);
-        return AddSums{o.put(std::vector<ExactSum>(1)), o.put(sums), rows};
+  auto const some = [](std::int64_t n, double by) {
+    std::vector<ExactSum> sums(static_cast<std::size_t>(n));
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i].add(double(i + 1) * by - 1e-30);
+    sums[0].add(INFINITY);
+    return sums;
+  };
+  for (std::int64_t const width : {1, 2, 3})
+    for (bool const accumulate : {false, true}) {
+      for (std::int64_t const n : counts)
+        for (std::int64_t const parts : {1, 7, 64})
+          same_everywhere([&](Operands& o) {
+            return SumExactly{.sums = o.put(some(parts * width, 3)),
+                              .x = o.some<double>(n * width),
+                              .n = n,
+                              .parts = parts,
+                              .width = width,
+                              .accumulate = accumulate};
+          });
+      for (std::int64_t const parts : {1, 7, 64, 300})
+        same_everywhere([&](Operands& o) {
+          return AddSums{.total = o.put(some(width, 7)),
+                         .sums = o.put(some(parts * width, 1e30)),
+                         .parts = parts,
+                         .width = width,
+                         .accumulate = accumulate};
+        });
+      same_everywhere([&](Operands& o) {
+        return RoundSums{
+            .rounded = o.some<double>(width), .total = o.put(some(width, 1e-300)), .n = width};
       });
     }
 }
@@ -354,7 +377,7 @@ TEST_CASE_TEMPLATE("sums of parts", T, float, double) {
   for (std::int64_t const n : counts)
     for (int const ranks : {1, 2, 3, 8, 12})
       for (bool const accumulate : {false, true}) {
-        same_on_both([&](Operands& o) {
+        same_everywhere([&](Operands& o) {
           return SumParts<T>{.out = o.some<T>(n),
                              .own = o.some<T>(n),
                              .others = o.some<T>((ranks - 1) * n),
@@ -363,7 +386,7 @@ TEST_CASE_TEMPLATE("sums of parts", T, float, double) {
                              .ranks = ranks,
                              .accumulate = accumulate};
         });
-        same_on_both([&](Operands& o) {
+        same_everywhere([&](Operands& o) {
           SumInOrder<T> sum{.out = o.some<T>(n), .n = n, .parts = ranks, .part = {}};
           for (int k = 0; k < ranks; ++k) sum.part[k] = o.some<T>(n);
           if (ranks > 1 && accumulate) sum.part[ranks / 2] = sum.out;

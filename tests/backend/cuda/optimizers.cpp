@@ -1,7 +1,7 @@
 // cuda
 // timeout: 120
-/// Every kernel that an optimizer runs, on a block's threads: the bits of a core, with every way to
-/// store weights.
+/// Every kernel that an optimizer runs, on a block's threads and on a warp's: the bits of a core,
+/// with every way to store weights.
 #include <tessera/kernels/adagrad.hpp>
 #include <tessera/kernels/adam.hpp>
 #include <tessera/kernels/lamb.hpp>
@@ -15,7 +15,7 @@
 using namespace tessera;
 using namespace tessera::kernel;
 using tessera::test::Operands;
-using tessera::test::same_on_both;
+using tessera::test::same_everywhere;
 using tessera::test::values;
 
 namespace {
@@ -66,7 +66,7 @@ void steps_are_the_same() {
   for (std::int64_t const n : counts) {
     CAPTURE(n);
     auto const adam = [&]<bool Decoupled>() {
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         return Adam<T, Weights, Decoupled>{.w = weights(o, n),
                                            .m = state<T, Weights>(o, n),
                                            .v = state<T, Weights>(o, n),
@@ -85,7 +85,7 @@ void steps_are_the_same() {
     adam.template operator()<false>();
     adam.template operator()<true>();
     for (bool const nesterov : {false, true})
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         return Sgd<T, Weights>{.w = weights(o, n),
                                .b = state<T, Weights>(o, n),
                                .g = o.some<T>(n),
@@ -96,7 +96,7 @@ void steps_are_the_same() {
                                .nesterov = nesterov,
                                .gradient_scale = clip};
       });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return Adagrad<T, Weights>{.w = weights(o, n),
                                  .s = state<T, Weights>(o, n),
                                  .g = o.some<T>(n),
@@ -106,7 +106,7 @@ void steps_are_the_same() {
                                  .decay = 0.1,
                                  .gradient_scale = clip};
     });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return Lion<T, Weights>{.w = weights(o, n),
                               .m = state<T, Weights>(o, n),
                               .g = o.some<T>(n),
@@ -117,7 +117,7 @@ void steps_are_the_same() {
                               .decay = 0.1,
                               .gradient_scale = clip};
     });
-    same_on_both([&](Operands& o) { return AddChange<T>{o.some<T>(n), o.some<T>(n), n, 0.1}; });
+    same_everywhere([&](Operands& o) { return AddChange<T>{o.some<T>(n), o.some<T>(n), n, 0.1}; });
   }
 }
 
@@ -127,7 +127,7 @@ void norm_bound_steps_are_the_same() {
   auto const weights = [](Operands& o, std::int64_t n) { return Stored<Weights>::put(o, n); };
   for (std::int64_t const n : counts) {
     CAPTURE(n);
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return LambMoments<T, Weights>{.partial = o.some<double>((n + 255) / 256 * 2),
                                      .w = weights(o, n),
                                      .m = o.some<T>(n),
@@ -136,13 +136,10 @@ void norm_bound_steps_are_the_same() {
                                      .n = n,
                                      .beta1 = 0.9,
                                      .beta2 = 0.999,
-                                     .eps = 1e-6,
-                                     .decay = 0.1,
-                                     .correction1 = 3.7,
-                                     .correction2 = 334,
+                                     .update = {3.7, 334, 1e-6, 0.1},
                                      .gradient_scale = clip};
     });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return LambStep<T, Weights>{.w = weights(o, n),
                                   .m = o.some<T>(n),
                                   .v = o.positive<T>(n),
@@ -151,12 +148,9 @@ void norm_bound_steps_are_the_same() {
                                   .rate = 1e-2,
                                   .least = 0.01,
                                   .most = 10,
-                                  .eps = 1e-6,
-                                  .decay = 0.1,
-                                  .correction1 = 3.7,
-                                  .correction2 = 334};
+                                  .update = {3.7, 334, 1e-6, 0.1}};
     });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return MuonStep<T, Weights>{
           .w = weights(o, n), .u = o.some<T>(n), .n = n, .lr = 1e-2, .decay = 0.1};
     });
@@ -183,7 +177,7 @@ TEST_CASE("steps between norms") {
 TEST_CASE_TEMPLATE("matrices on their way to be orthogonal", T, float, double) {
   for (std::int64_t const n : counts)
     for (bool const nesterov : {false, true})
-      same_on_both([&](Operands& o) {
+      same_everywhere([&](Operands& o) {
         return MuonMomentum<T>{.u = o.some<T>(n),
                                .m = o.some<T>(n),
                                .g = o.some<T>(n),
@@ -193,17 +187,17 @@ TEST_CASE_TEMPLATE("matrices on their way to be orthogonal", T, float, double) {
                                .gradient_scale = clip};
       });
   for (std::int64_t const n : counts) {
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return Normalize<T>{
           .y = o.some<T>(n), .x = o.some<T>(n), .squares = o.positive<double>(1), .n = n};
     });
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       T* const x = o.some<T>(n);
       return Stretch<T>{.y = x, .x = x, .n = n, .by = 1.3};
     });
   }
   for (std::int64_t const n : {1, 127, 129})
-    same_on_both([&](Operands& o) {
+    same_everywhere([&](Operands& o) {
       return Quadratic<T>{
           .p = o.some<T>(n * n), .s = o.some<T>(n * n), .n = n, .a = 3.4, .b = -4.7, .c = 2.0};
     });

@@ -36,7 +36,7 @@ WORDS = re.compile(
     r"ptxas info +: Used (\d+) registers")
 ENTRY = re.compile(r"void tessera::\w+::cuda::detail::run<\d+, (.*)>\(.*\)$")
 CUB = re.compile(r"void cub::")
-INNER = re.compile(r"^detail::(?:Rows|Each)<(.*)>$")
+INNER = re.compile(r"^detail::(?:Each<(.*)>|Rows<(.*), cuda::(Block|Warp)Threads>)$")
 LINE = re.compile(r"^(\S.*?) {2,}((?: *\d+)+)( *16-byte)?(?:  spills((?: *\d+)+))?$")
 # Vectors of 16 bytes in PTX, which ptxas neither makes nor cuts.
 LOADS = re.compile(r"\bld\.(?:global\.)?(?:nc\.)?v(?:4\.\w32|2\.\w64)")
@@ -71,7 +71,10 @@ def short(symbols):
         name = ENTRY.match(symbol)[1]
         name = re.sub(r"tessera::\w+::|tessera::|kernel::|\(anonymous namespace\)::", "", name)
         name = re.sub(r"\(([\w ]+)\)(\d+)", r"\2", name.replace(" >", ">"))
-        names.append(INNER.sub(r"\1", name.strip()))
+        inner = INNER.match(name.strip())
+        if inner:
+            name = inner[1] or inner[2] + (" by warps" if inner[3] == "Warp" else "")
+        names.append(name.strip())
     return names
 
 
@@ -112,7 +115,8 @@ def version():
 def render(taken, moves):
     column = max(map(len, taken)) + 2
     lines = [f"Registers on {', '.join(ARCHITECTURES)} by nvcc {version()}; 16-byte: loads and "
-             "stores 16 bytes", "at a time; bytes spilled on each, if any.",
+             "stores 16 bytes", "at a time; bytes spilled on each, if any. Rows are blocks' unless "
+             "by warps.",
              "resources.py holds kernels to this table and makes it anew with --write.", ""]
     for name, at in sorted(taken.items()):
         line = f"{name:{column}}" + "".join(f"{at[a][0]:5}" for a in ARCHITECTURES)

@@ -1,4 +1,4 @@
-/// Every kernel as a launch on a block lane, in each type. Compiling it is the test.
+/// Every kernel as a launch, in each type. Compiling it is the test.
 #include <tessera/backend/cuda/team.hpp>
 
 #include <tessera/core/view.hpp>
@@ -79,8 +79,8 @@ void launch_all(CudaTeam team, View<float> y) {
   launch_stored_in_16_bits<bf16, kernel::Split>(team);
   launch_stored_in_16_bits<fp16, kernel::Master>(team);
   launch_rounded(team);
-  launch<kernel::Documents, kernel::SumExactly, kernel::AddSums, kernel::Indices<std::int32_t>,
-         kernel::AddInOrder>(team);
+  launch<kernel::Documents, kernel::SumExactly, kernel::AddSums, kernel::RoundSums,
+         kernel::Indices<std::int32_t>, kernel::AddPieces, kernel::AddRows>(team);
   team.each(y.count(), Fill{y});
 }
 
