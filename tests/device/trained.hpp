@@ -32,7 +32,7 @@ struct Trained {
 };
 
 template <class Trainer>
-Trained after_steps(int steps = 3) {
+Trained after_steps(int steps = 2) {
   Trainer trainer(world(), {.learning_rate = 1e-2, .clip_norm = 0.5});
   Trained t;
   for (int i = 0; i < steps; ++i) {
