@@ -61,7 +61,8 @@ TEST_CASE_TEMPLATE("losses as by other kernels, and the same bits in every layou
   Trained gpu;
   // 3 steps forward and back, and 13 samples in batches of 2 on every rank, forward.
   long const evaluated = (13 + 2 * world().size() - 1) / (2 * world().size());
-  CHECK(runs_in([&] { gpu = trained<Gpu, Zero<0>, Low>(); }) == 2 * 2 * (2 * 3 + evaluated));
+  CHECK(runs_in([&] { gpu = trained<Gpu, Zero<0>, Low>(); }) ==
+        2 * 2 * (2 * test::steps + evaluated));
   double const most = std::is_same_v<Low, Precision<bf16>> ? 0x1p-8 : 2e-3;
   close(gpu, trained<Zero<0>, Low>(), most);
   cuda_double::refuse_graphs("a test wants the library's own kernels");

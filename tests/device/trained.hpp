@@ -31,8 +31,10 @@ struct Trained {
   std::vector<std::vector<Real>> values;
 };
 
+inline constexpr int steps = 2;
+
 template <class Trainer>
-Trained after_steps(int steps = 2) {
+Trained after_steps() {
   Trainer trainer(world(), {.learning_rate = 1e-2, .clip_norm = 0.5});
   Trained t;
   for (int i = 0; i < steps; ++i) {
