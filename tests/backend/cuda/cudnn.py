@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # test
+# beside
 # timeout: 900
 # args: --build @build@
 """Attention by cuDNN beside what NVIDIA ships: nvcc compiles a whole trainer with it for sm_90a,
@@ -76,10 +77,10 @@ def main():
         words = compilers.command("nvcc", source, out, architectures=("90a",))
         return [*words, "-DTESSERA_CUDA", "-DTESSERA_CUDNN", *more]
 
-    program, graphs = HERE / "program.cu", HERE / "cudnn_graphs.cu"
+    program = HERE / "cudnn.cu"
     if not (frontend and cudnn and library):
         (work / "cudnn_frontend.h").write_text("#include <cuda_double/cudnn.hpp>\n")
-        run(compiled(program, work / "program.o",
+        run(compiled(HERE / "program.cu", work / "program.o",
                      [f"-I{work}", f"-I{compilers.ROOT}/tests/cuda_double"]))
         missing = [word for word, there in (("its frontend", frontend), ("cudnn.h", cudnn),
                                             ("libcudnn.so.9", library)) if not there]
@@ -90,22 +91,20 @@ def main():
     mpi = run(["mpicxx", "--showme:link"]).split()
     link = [f"-L{library}", "-l:libcudnn.so.9", "-lnvrtc", "-lcublasLt", "-lnccl", "-ldnnl", "-ldl",
             "-Xcompiler", "-fopenmp", *[w for w in mpi if w.startswith(("-L", "-l"))]]
-    for source in (program, graphs):
-        words = compiled(source, work / source.stem, [*there, *link])
-        words.remove("-c")
-        if source == program or (work / source.stem).exists():
-            complaint = compilers.run_cached(build, words, source,
-                                             lambda status, said: said if status else "")
-            if complaint:
-                sys.exit(f"{compilers.first_errors(complaint, 30)}\nFAILED: {' '.join(words)}")
-        else:
-            run(words)
+    words = compiled(program, work / program.stem, [*there, *link])
+    words.remove("-c")
+    complaint = compilers.run_cached(build, words, program,
+                                     lambda status, said: said if status else "")
+    if complaint:
+        sys.exit(f"{compilers.first_errors(complaint, 30)}\nFAILED: {' '.join(words)}")
+    if not (work / program.stem).exists():
+        run(words)
     # Without a driver cuDNN still wants its library, of which the toolkit has an empty one.
     stub = toolkit / "lib64/stubs/libcuda.so"
     if "libcuda.so.1" not in run(["/sbin/ldconfig", "-p"]) and not (work / "libcuda.so.1").exists():
         (work / "libcuda.so.1").symlink_to(stub)
     found = f"{library}:{work}:{os.environ.get('LD_LIBRARY_PATH', '')}"
-    print(run([str(work / graphs.stem)], env=os.environ | {"LD_LIBRARY_PATH": found}).strip())
+    print(run([str(work / program.stem)], env=os.environ | {"LD_LIBRARY_PATH": found}).strip())
     print("passed: nvcc compiles and links a trainer with cuDNN's attention for sm_90a")
 
 

@@ -1,7 +1,8 @@
-/// Every kind of graph that attention makes, shown to cuDNN and its frontend without a GPU. The
-/// frontend says whether it accepts tensors, strides, types, scale and mask on each GPU; cuDNN, to
-/// which a GPU can be described, whether it has an engine whose workspace is within the plan's.
-#include <tessera/backend/cuda/attention.hpp>
+/// A whole trainer with cuDNN's attention, and every kind of graph that attention makes, shown to
+/// cuDNN and its frontend without a GPU. The frontend says whether it accepts tensors, strides,
+/// types, scale and mask on each GPU; cuDNN, to which a GPU can be described, whether it has an
+/// engine whose workspace is within the plan's. cudnn.py builds and runs it.
+#include <tessera/tessera.hpp>
 
 #include <cstdio>
 #include <initializer_list>
@@ -72,9 +73,27 @@ void check(AttentionTask const& task, Described const& gpu) {
               task.shape.causal ? ", causal" : "", int(task.shape.window), why.c_str());
 }
 
+struct Zeros {
+  std::int64_t samples(int) const { return 64; }
+  void sample(std::int64_t, std::span<std::int32_t> in, std::span<std::int32_t> out) const {
+    for (std::size_t t = 0; t < in.size(); ++t) in[t] = out[t] = 0;
+  }
+};
+
+/// Linked with everything it calls; where there is no GPU, it says so.
+int train(int argc, char** argv) {
+  World world(argc, argv);
+  Trainer<Gpt2<2, 64, 2, 256, 32>, Batch<2, 32>, AdamW, Precision<bf16>, On<Cuda>, Graphs> trainer(
+      world, {.learning_rate = 1e-3});
+  std::printf("%.6f\n", trainer.step(Zeros{}).loss);
+  return 0;
+}
+
 }  // namespace
 
-int main() {
+/// Any argument: trains.
+int main(int argc, char** argv) {
+  if (argc > 1) return train(argc, argv);
   for (Described const& gpu :
        {Described(80, 108, 166912), Described(90, 132, 232448), Described(100, 148, 232448)}) {
     if (!gpu.properties && cudnnGetVersion() == 91900) ++failed;  // which has read it before
