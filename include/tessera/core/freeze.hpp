@@ -35,11 +35,11 @@ constexpr auto freeze() {
   using Made = detail::Made<Source>;
   constexpr Made made = Made::once();
   std::array<typename Made::T, made.size> out{};
-  if constexpr (made.size <= Made::most) {
-    std::copy_n(made.first.begin(), made.size, out.begin());
-  } else {
+  if constexpr (made.size > Made::most) {
     auto const v = Source::make();
     std::copy(v.begin(), v.end(), out.begin());
+  } else if constexpr (made.size > 0) {
+    std::copy_n(made.first.begin(), made.size, out.begin());
   }
   return out;
 }
