@@ -59,7 +59,7 @@ long runs_in(F const& f) {
 TEST_CASE_TEMPLATE("losses as by other kernels, and the same bits in every layout", Low,
                    Precision<bf16>, Precision<fp16>) {
   Trained gpu;
-  // 3 steps forward and back, and 13 samples in batches of 2 on every rank, forward.
+  // Steps forward and back, and 13 samples in batches of 2 on every rank, forward.
   long const evaluated = (13 + 2 * world().size() - 1) / (2 * world().size());
   CHECK(runs_in([&] { gpu = trained<Gpu, Zero<0>, Low>(); }) ==
         2 * 2 * (2 * test::steps + evaluated));

@@ -89,4 +89,17 @@ static_assert(small_batch.target == 256 && small_batch.loss_scale == 512);
 static_assert(small_batch.noise == 768 && small_batch.bytes == 1024 &&
               batch_fields(token_batch(8, 16)).target == 512);
 
+// As many segments as a model may have, each with a flat of its own, and a tied one: more than the
+// compiler expects, and none is left out.
+struct Long {
+  TokenAndPositionEmbedding<words, 8, width> embed;
+  LayerNorm<width> a, b, c, d, e, f, g, h, i, j, k, l, m, n;
+  TiedLmHead<words, width> head;
+};
+static_assert(describe<Long, S>().segments.size() == 16);
+static_assert(describe<Long, S>().flats.size() == 17);
+static_assert(17 > detail::usual_counts<Long>.flats);
+static_assert(describe<Long, S>().flats.back().name == "head" &&
+              describe<Long, S>().flats.back().elements == 2 * round_up(width, 64));
+
 }  // namespace

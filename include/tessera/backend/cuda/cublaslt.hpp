@@ -8,9 +8,7 @@
 #include <cublasLt.h>
 
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 namespace tessera::inline TESSERA_SETTING::cublaslt {
@@ -32,24 +30,9 @@ struct Destroyer {
 template <class Handle, auto Destroy>
 using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroyer<Destroy>>;
 
-/// cuBLASLt on the current device. It costs memory and a while to make, and kernels are prepared
-/// without a context to keep it in: so the products of a device share one, which lives as long as
-/// the last of them. Only a weak pointer is static, so nothing is destroyed behind main, where CUDA
-/// may be gone.
+/// cuBLASLt on one device.
 class Context {
  public:
-  static std::shared_ptr<Context const> of_current_device(std::string const& what) {
-    static std::mutex one_at_a_time;
-    static std::map<int, std::weak_ptr<Context const>> of_device;
-    int device = 0;
-    cuda::check(cudaGetDevice(&device), "cudaGetDevice");
-    std::lock_guard const lock(one_at_a_time);
-    std::weak_ptr<Context const>& known = of_device[device];
-    std::shared_ptr<Context const> context = known.lock();
-    if (!context) known = context = std::make_shared<Context const>(what);
-    return context;
-  }
-
   explicit Context(std::string const& what) {
     check(cublasLtCreate(&handle_), "cublasLtCreate", what);
   }

@@ -13,9 +13,6 @@
 #include <cudnn_frontend.h>
 #endif
 
-#include <map>
-#include <memory>
-#include <mutex>
 #include <string>
 
 namespace tessera::inline TESSERA_SETTING::cudnn {
@@ -41,22 +38,9 @@ inline void check(cudnnStatus_t status, char const* call) {
                       "; CUDNN_LOGLEVEL_DBG=2 shows what it was asked");
 }
 
-/// cuDNN on the current device, for one thread at a time. As of cuBLASLt, the attention of a device
-/// shares one, and only a weak pointer is static.
+/// cuDNN on one device, for one thread at a time.
 class Context {
  public:
-  static std::shared_ptr<Context const> of_current_device() {
-    static std::mutex one_at_a_time;
-    static std::map<int, std::weak_ptr<Context const>> of_device;
-    int device = 0;
-    cuda::check(cudaGetDevice(&device), "cudaGetDevice");
-    std::lock_guard const lock(one_at_a_time);
-    std::weak_ptr<Context const>& known = of_device[device];
-    std::shared_ptr<Context const> context = known.lock();
-    if (!context) known = context = std::make_shared<Context const>();
-    return context;
-  }
-
   Context() {
     if (cudnnGetVersion() < 91800)
       throw Error("the cuDNN that is loaded is version " + std::to_string(cudnnGetVersion()) +

@@ -3,6 +3,7 @@
 
 #include <tessera/backend/cuda/cudnn.hpp>
 #include <tessera/backend/cuda/cudnn_pieces.hpp>
+#include <tessera/backend/cuda/per_device.hpp>
 
 #if defined(TESSERA_CUDNN) && (defined(__CUDACC__) || defined(TESSERA_CUDA_DOUBLE))
 
@@ -116,7 +117,7 @@ class Description {
 class Graph {
  public:
   Graph(AttentionTask const& task, Piece const& piece, Bytes room)
-      : task_(task), context_(Context::of_current_device()), description_(task, piece) {
+      : task_(task), context_(cuda::of_current_device<Context>()), description_(task, piece) {
     try {
       plan(room);
     } catch (std::exception const& error) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tessera/backend/cuda/cublaslt.hpp>
+#include <tessera/backend/cuda/per_device.hpp>
 
 #if defined(__CUDACC__) || defined(TESSERA_CUDA_DOUBLE)
 
@@ -32,7 +33,7 @@ class CudaGemm {
   /// limit: bytes of workspace that run() will be given.
   CudaGemm(GemmShape const& shape, Bytes limit)
       : shape_(detail::checked(shape)),
-        context_(cublaslt::Context::of_current_device(name())),
+        context_(cuda::of_current_device<cublaslt::Context>(name())),
         operation_(name(), sums, scales),
         a_(stored(shape_.m, shape_.k, shape_.lda, shape_.transpose_a, shape_.in)),
         b_(stored(shape_.k, shape_.n, shape_.ldb, shape_.transpose_b, shape_.in)),
